@@ -1,0 +1,70 @@
+# The commands of this project; `make` alone lists them. They need Python 3.11 or later and make, nothing else.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(READY) ## Make .venv with the locked dependencies
+
+.PHONY: run
+run: $(READY) .env ## Serve on 127.0.0.1:8000, with the document's account on a database that has none
+	@echo SecurePassword123 | $(BIN)/tradingagents users create user@example.com --password-stdin --if-none
+	$(BIN)/tradingagents serve --host 127.0.0.1 --port 8000
+
+.PHONY: test
+test: $(READY) ## Run every test
+	$(BIN)/pytest
+
+.PHONY: check
+check: $(READY) format-check lint types boundaries test ## Format, lint, types, boundaries, tests: what CI checks
+
+.PHONY: format
+format: $(READY) ## Format the code
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+
+.PHONY: format-check
+format-check: $(READY)
+	$(BIN)/ruff format --check
+
+.PHONY: lint
+lint: $(READY) ## Look for mistakes in the code
+	$(BIN)/ruff check
+
+.PHONY: types
+types: $(READY) ## Check the types of src, strictly
+	$(BIN)/mypy
+
+.PHONY: boundaries
+boundaries: $(READY) ## Check who imports whom
+	$(BIN)/lint-imports
+
+.PHONY: wheel
+wheel: $(READY) ## Build the wheel into dist/
+	$(BIN)/python -m build --wheel --no-isolation
+
+.PHONY: lock
+lock: $(READY) ## Resolve the newest dependencies and lock them with their hashes
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile $(LOCK_OPTIONS) --output-file requirements/runtime.txt pyproject.toml
+	$(BIN)/uv pip compile $(LOCK_OPTIONS) --output-file requirements/dev.txt --group dev pyproject.toml
+
+LOCK_OPTIONS := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make lock"
+
+$(READY): requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.env: | $(READY)
+	@umask 077 && echo "JWT_SECRET_KEY=$$($(BIN)/tradingagents secret)" > $@
+	@echo "Wrote .env with a random JWT_SECRET_KEY."

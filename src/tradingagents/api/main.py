@@ -1,0 +1,5 @@
+"""The documented import path of the HTTP service: `tradingagents.api.main:app`."""
+
+from tradingagents_http.main import app
+
+__all__ = ["app"]

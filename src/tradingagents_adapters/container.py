@@ -1,0 +1,55 @@
+"""Joins the core with its adapters, from settings: where a composition root gets its parts."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from dependency_injector import containers, providers
+
+from tradingagents_adapters.argon2_passwords import Argon2PasswordHasher
+from tradingagents_adapters.clock import utc_now
+from tradingagents_adapters.jwt_tokens import JwtTokenService
+from tradingagents_adapters.settings import DatabaseSettings
+from tradingagents_adapters.sql.engine import open_engine
+from tradingagents_adapters.sql.schema import migrate
+from tradingagents_adapters.sql.store import SqlStore
+from tradingagents_core.use_cases import UseCases
+
+
+class Container(containers.DeclarativeContainer):
+    """Every part of the service, made when it is first asked for. Any part can be overridden with another adapter.
+
+    `tokens` and `use_cases` need all `Settings`; the other parts make do with `DatabaseSettings`.
+    """
+
+    settings = providers.Dependency(instance_of=DatabaseSettings)
+
+    clock = providers.Object(utc_now)
+    engine = providers.Singleton(open_engine, settings)
+    store = providers.Singleton(SqlStore, engine)
+    passwords = providers.Singleton(Argon2PasswordHasher)
+    tokens = providers.Singleton(
+        JwtTokenService,
+        secret_key=settings.provided.jwt_secret_key.get_secret_value.call(),
+        algorithm=settings.provided.jwt_algorithm,
+        lifetime=providers.Factory(timedelta, minutes=settings.provided.jwt_expiration_minutes),
+        clock=clock,
+    )
+    use_cases = providers.Singleton(UseCases.over, store=store, tokens=tokens, passwords=passwords, clock=clock)
+
+
+@asynccontextmanager
+async def running(container: Container) -> AsyncIterator[None]:
+    """The time in which the parts of a container are used: the schema is brought up to date first, and at the end
+    connections and threads are closed.
+
+    Raises:
+        StoreUnavailable: the database is away or busy.
+    """
+    engine = container.engine()
+    try:
+        await migrate(engine)
+        yield
+    finally:
+        await engine.dispose()
+        container.passwords().close()

@@ -1,0 +1,94 @@
+"""What the environment and the file `.env` say, checked before anything starts."""
+
+from datetime import timedelta
+from typing import Annotated, Final, Literal, Self, TypeVar
+
+from pydantic import Field, PlainValidator, SecretStr, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from tradingagents_adapters.jwt_tokens import KEY_MIN_BYTES, LIFETIME_MAX
+
+_DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "sqlite+aiosqlite": "sqlite+aiosqlite"}
+
+
+class ConfigurationError(Exception):
+    """The service cannot start as it is configured; the text is one line for the person who starts it."""
+
+
+def _database_url(text: object) -> URL:
+    try:
+        url = make_url(str(text))
+    except ArgumentError:
+        raise PydanticCustomError("url", "should be a URL such as sqlite+aiosqlite:///./tradingagents.db") from None
+    if url.drivername not in _DRIVERS:
+        raise PydanticCustomError("url", "should start with sqlite+aiosqlite://")
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise PydanticCustomError("url", "should name a file: requests would share one transaction in memory")
+    return url.set(drivername=_DRIVERS[url.drivername])
+
+
+class DatabaseSettings(BaseSettings):
+    """Where the data lives: all that commands which only touch the database need to know."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    database_url: Annotated[URL, NoDecode, PlainValidator(_database_url)] = make_url(
+        "sqlite+aiosqlite:///./tradingagents.db"
+    )
+    sqlalchemy_echo: bool = False
+    migrate_on_start: bool | None = None
+    """Whether a start brings the schema up to date; where it is not said, SQLite does."""
+
+
+class Settings(DatabaseSettings):
+    """All that the HTTP service needs to know."""
+
+    jwt_secret_key: SecretStr
+    jwt_algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
+    jwt_expiration_minutes: Annotated[int, Field(ge=1, le=LIFETIME_MAX // timedelta(minutes=1))] = 30
+    cors_origins: list[str] = ["*"]
+
+    @model_validator(mode="after")
+    def _key_is_long_enough(self) -> Self:
+        minimum = KEY_MIN_BYTES[self.jwt_algorithm]
+        if len(self.jwt_secret_key.get_secret_value().encode(errors="surrogateescape")) < minimum:
+            raise ValueError(_key_message(f"is too short for {self.jwt_algorithm}", minimum))
+        return self
+
+
+SettingsT = TypeVar("SettingsT", bound=DatabaseSettings)
+
+
+def load_settings(settings: type[SettingsT]) -> SettingsT:
+    """The settings of this process.
+
+    Raises:
+        ConfigurationError: a variable is missing or wrong; values are not repeated.
+    """
+    try:
+        return settings()
+    except ValidationError as error:
+        messages = [_message(each["loc"], each["type"], each["msg"]) for each in error.errors()]
+        raise ConfigurationError("; ".join(messages)) from None
+    except SettingsError as error:
+        variable = str(error).split('"')[1].upper()
+        raise ConfigurationError(f'{variable} should be JSON, such as ["https://app.example.com"]') from None
+
+
+def _message(loc: tuple[int | str, ...], kind: str, text: str) -> str:
+    variable = str(loc[0]).upper() if loc else ""
+    if variable == "JWT_SECRET_KEY" and kind == "missing":
+        return _key_message("is required", KEY_MIN_BYTES["HS256"])
+    text = text.removeprefix("Value error, ").removeprefix("Input ")
+    return f"{variable} {text[:1].lower()}{text[1:]}" if variable else text
+
+
+def _key_message(fault: str, minimum: int) -> str:
+    return (
+        f"JWT_SECRET_KEY {fault}: set it to {minimum} bytes or more, for example to what `tradingagents secret` prints"
+    )

@@ -1,0 +1,1 @@
+"""What the service is about: frozen objects that are valid from birth."""

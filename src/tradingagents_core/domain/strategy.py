@@ -1,0 +1,67 @@
+"""A strategy: a named set of parameters that belongs to one user."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final, Self, TypedDict, Unpack
+
+from tradingagents_core.domain.parameters import Parameters
+from tradingagents_core.domain.text import check_length, check_no_control_characters, check_unicode
+from tradingagents_core.errors import InvalidInput
+
+NAME_MAX_LENGTH: Final = 255
+DESCRIPTION_MAX_LENGTH: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrategyContent:
+    """What an owner writes down for a strategy.
+
+    Raises:
+        InvalidInput: the name is not 1 to `NAME_MAX_LENGTH` characters with one that is no white space, or holds a
+            control character; the description is longer than `DESCRIPTION_MAX_LENGTH` or holds NUL; either holds a lone
+            surrogate.
+    """
+
+    name: str
+    description: str | None = None
+    parameters: Parameters = field(default_factory=lambda: Parameters({}))
+    is_active: bool = True
+
+    def __post_init__(self) -> None:
+        check_length("name", self.name, minimum=1, maximum=NAME_MAX_LENGTH)
+        check_unicode("name", self.name)
+        check_no_control_characters("name", self.name)
+        if self.name.isspace():
+            raise InvalidInput(field="name", rule="blank", message="should not be blank")
+        if self.description is not None:
+            check_length("description", self.description, maximum=DESCRIPTION_MAX_LENGTH)
+            check_unicode("description", self.description)
+            if "\x00" in self.description:
+                raise InvalidInput(field="description", rule="nul_character", message="should not contain NUL")
+
+
+class StrategyChanges(TypedDict, total=False):
+    """The fields of a strategy that its owner sends to change it; what is not sent stays as it is."""
+
+    name: str
+    description: str | None
+    parameters: Parameters
+    is_active: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strategy(StrategyContent):
+    """A stored strategy. Its name is unique among its owner's strategies, its times are aware and in UTC."""
+
+    id: int
+    owner_id: int
+    created_at: datetime
+    updated_at: datetime
+
+    def changed(self, *, at: datetime, **changes: Unpack[StrategyChanges]) -> Self:
+        """This strategy with `changes`, last updated `at` (or when it was before, should the clock have gone back).
+
+        Raises:
+            InvalidInput: a change breaks a rule of `StrategyContent`.
+        """
+        return replace(self, updated_at=max(at, self.updated_at), **changes)

@@ -1,0 +1,63 @@
+"""A user: who may log in, and whose strategies are whose."""
+
+import re
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final, Self
+
+from tradingagents_core.errors import InvalidInput
+
+EMAIL_MAX_LENGTH: Final = 254
+"""The longest address that fits a mail path (RFC 5321, 4.5.3.1.3)."""
+
+_EMAIL: Final = re.compile(r"[^@\s\x00-\x1f\x7f-\x9f\ud800-\udfff]+@[^@\s\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+
+
+def is_email(text: str) -> bool:
+    """Whether the text has the form of an address: at most `EMAIL_MAX_LENGTH` characters, one `@` with something before
+    and after it, no white space, control characters or lone surrogates."""
+    return len(text) <= EMAIL_MAX_LENGTH and _EMAIL.fullmatch(text) is not None
+
+
+def normalize_email(text: str) -> str:
+    """The form in which e-mail addresses are stored and compared: lower case.
+
+    Raises:
+        InvalidInput: the text is no address (`is_email`).
+    """
+    email = text.lower()
+    if not is_email(email):
+        raise InvalidInput(field="email", rule="email", message="should be an e-mail address such as user@example.com")
+    return email
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """Somebody with an account. The e-mail is unique and in lower case, times are aware and in UTC.
+
+    Raises:
+        InvalidInput: the e-mail is not in the form that `normalize_email` gives.
+    """
+
+    id: int
+    email: str
+    password_hash: str = field(repr=False)
+    is_active: bool = True
+    created_at: datetime
+    updated_at: datetime
+
+    def __post_init__(self) -> None:
+        if self.email != normalize_email(self.email):
+            raise InvalidInput(field="email", rule="email", message="should be in lower case")
+
+    def with_password_hash(self, password_hash: str, *, at: datetime) -> Self:
+        """This user with another password."""
+        return replace(self, password_hash=password_hash, updated_at=max(at, self.updated_at))
+
+    def activated(self, *, at: datetime) -> Self:
+        """This user, allowed to log in."""
+        return replace(self, is_active=True, updated_at=max(at, self.updated_at))
+
+    def deactivated(self, *, at: datetime) -> Self:
+        """This user, neither allowed to log in nor to use a token."""
+        return replace(self, is_active=False, updated_at=max(at, self.updated_at))

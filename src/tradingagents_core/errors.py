@@ -1,0 +1,101 @@
+"""Every refusal of the core, in a few families that a driving adapter translates once.
+
+The text of an error is written for the person who meets it and repeats nothing that a stranger sent; the fact itself is
+an attribute.
+"""
+
+
+class TradingAgentsError(Exception):
+    """Any refusal that a caller of the core can meet."""
+
+
+class InvalidInput(TradingAgentsError):
+    """A value breaks a rule of the domain; nothing was stored.
+
+    `field` names the value as the domain does, `rule` is a stable word for programs, and `message` goes on from the
+    name ("should not be blank").
+    """
+
+    def __init__(self, *, field: str, rule: str, message: str) -> None:
+        super().__init__(f"{field} {message}")
+        self.field = field
+        self.rule = rule
+
+
+class AuthenticationFailed(TradingAgentsError):
+    """The caller could not be identified."""
+
+
+class InvalidCredentials(AuthenticationFailed):
+    """E-mail and password do not belong to an active user; which of the three was wrong is not said."""
+
+    def __init__(self) -> None:
+        super().__init__("Incorrect e-mail or password")
+
+
+class InvalidToken(AuthenticationFailed):
+    """The token was not issued here, has expired, or belongs to nobody who may use it."""
+
+    def __init__(self) -> None:
+        super().__init__("Invalid or expired token")
+
+
+class NotFound(TradingAgentsError):
+    """What was asked for does not exist for this caller."""
+
+
+class StrategyNotFound(NotFound):
+    """The owner has no strategy with this id; somebody else's counts as none."""
+
+    def __init__(self, strategy_id: int) -> None:
+        super().__init__("Strategy not found")
+        self.strategy_id = strategy_id
+
+
+class UserNotFound(NotFound):
+    """There is no such user; `user` is the id or e-mail that was looked for."""
+
+    def __init__(self, user: int | str) -> None:
+        super().__init__("User not found")
+        self.user = user
+
+
+class Conflict(TradingAgentsError):
+    """The change clashes with what is stored already."""
+
+
+class StrategyNameTaken(Conflict):
+    """The owner has another strategy of exactly this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("You already have a strategy with this name")
+        self.name = name
+
+
+class EmailTaken(Conflict):
+    """Another user has this e-mail."""
+
+    def __init__(self, email: str) -> None:
+        super().__init__("A user with this e-mail already exists")
+        self.email = email
+
+
+class Unavailable(TradingAgentsError):
+    """Something the rules depend on is away or busy; the same call may succeed later.
+
+    `retry_after` is a suggestion in whole seconds.
+    """
+
+    def __init__(self, message: str, *, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class StoreUnavailable(Unavailable):
+    """The store is away, busy or out of connections.
+
+    A change whose block ended with this error may have been kept or not: read before you repeat it.
+    """
+
+    def __init__(self, *, retry_after: int = 1) -> None:
+        super().__init__("The database is not available at the moment; try again shortly", retry_after=retry_after)

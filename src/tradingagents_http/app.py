@@ -1,0 +1,55 @@
+"""The application: routes, error answers and what surrounds them, in front of a given core."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
+from starlette.middleware import Middleware
+from starlette.types import Lifespan
+
+from tradingagents_core import __version__
+from tradingagents_core.use_cases import UseCases
+from tradingagents_http.errors import handle_errors
+from tradingagents_http.middleware import BodyLimit, HeadAsGet, JsonCors, LastResort
+from tradingagents_http.paths import LOGIN
+from tradingagents_http.routes import auth, health, strategies
+
+BODY_MAX_BYTES: Final = 1024 * 1024
+LOGIN_BODY_MAX_BYTES: Final = 8 * 1024
+
+
+def create_app(
+    core: UseCases, *, cors_origins: Sequence[str] = ("*",), lifespan: Lifespan[FastAPI] | None = None
+) -> FastAPI:
+    """The REST API over these use cases. Browsers of `cors_origins` may read its answers, without credentials."""
+    app = FastAPIOffline(
+        title="TradingAgents REST API",
+        version=__version__,
+        description="Log in and keep your strategies, named sets of parameters.",
+        redirect_slashes=False,
+        generate_unique_id_function=_operation_id,
+        lifespan=lifespan,
+        middleware=[
+            Middleware(HeadAsGet),
+            Middleware(
+                JsonCors,
+                allow_origins=cors_origins,
+                allow_methods=("GET", "HEAD", "POST", "PUT", "DELETE"),
+                allow_headers=("Authorization", "Content-Type"),
+                expose_headers=("Location", "Retry-After", "WWW-Authenticate"),
+            ),
+            Middleware(LastResort),
+            Middleware(BodyLimit, limit=BODY_MAX_BYTES, limits={LOGIN: LOGIN_BODY_MAX_BYTES}),
+        ],
+    )
+    app.state.core = core
+    handle_errors(app)
+    for routes in (health, auth, strategies):
+        app.include_router(routes.router)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name

@@ -1,0 +1,110 @@
+"""Every error answer: JSON with `detail`. Core errors become statuses in one table."""
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.routing import Match
+
+from tradingagents_core.errors import (
+    AuthenticationFailed,
+    Conflict,
+    InvalidInput,
+    InvalidToken,
+    NotFound,
+    TradingAgentsError,
+    Unavailable,
+)
+
+STATUSES: Final[Mapping[type[TradingAgentsError], int]] = {
+    InvalidInput: 422,
+    AuthenticationFailed: 401,
+    NotFound: 404,
+    Conflict: 409,
+    Unavailable: 503,
+}
+"""The status of each family of core errors."""
+
+_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+INVALID_TOKEN: Final = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+NO_TOKEN: Final = {"WWW-Authenticate": "Bearer"}
+"""The challenge to a caller who sent no token: without an error code (RFC 6750, 3.1)."""
+
+_ERRORS_MAX: Final = 10
+_FIELD_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+_log: Final = logging.getLogger(__name__)
+
+
+def error_response(status: int, detail: object, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """An error as the API documents it."""
+    return JSONResponse({"detail": detail}, status, headers)
+
+
+def handle_errors(app: FastAPI) -> None:
+    """Answer everything that a route or the framework raises in the documented form."""
+    app.add_exception_handler(TradingAgentsError, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _framework_refused)
+
+
+async def _refused(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, TradingAgentsError)
+    status = next(STATUSES[family] for family in type(error).__mro__ if family in STATUSES)
+    match error:
+        case InvalidInput():
+            problem = {"loc": ["body", error.field], "msg": str(error), "type": f"value_error.{error.rule}"}
+            return error_response(status, [problem])
+        case InvalidToken():
+            headers = INVALID_TOKEN
+        case AuthenticationFailed():
+            headers = NO_TOKEN
+        case Unavailable():
+            _log.warning("Answered %d: %s (%r)", status, error, error.__cause__)
+            headers = {"Retry-After": str(error.retry_after)}
+        case _:
+            headers = {}
+    return error_response(status, str(error), headers)
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    return error_response(422, [_problem(each) for each in error.errors()[:_ERRORS_MAX]])
+
+
+async def _framework_refused(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_allowed_methods(request))
+    return error_response(error.status_code, error.detail, headers)
+
+
+def _problem(error: Mapping[str, Any]) -> dict[str, object]:
+    message = error["msg"]
+    return {
+        "loc": _without_foreign_text(error["loc"]),
+        "msg": message[:1].lower() + message[1:],
+        "type": f"value_error.{error['type']}",
+    }
+
+
+def _without_foreign_text(loc: Sequence[str | int]) -> list[str | int]:
+    """The place of an error, cut off where it goes on with a key that is no name but something a stranger wrote."""
+    return list(takewhile(lambda part: isinstance(part, int) or _FIELD_NAME.fullmatch(part), loc))
+
+
+def _allowed_methods(request: Request) -> list[str]:
+    def answered(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in request.app.router.routes)
+
+    allowed = [method for method in _METHODS if answered(method)]
+    return ["HEAD", *allowed] if "GET" in allowed else allowed

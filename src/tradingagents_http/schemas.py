@@ -1,0 +1,223 @@
+"""What requests and answers look like on the wire. Limits are the domain's."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal, cast
+
+from fastapi import Body, Path, Query
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    StrictBool,
+    WithJsonSchema,
+    with_config,
+)
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
+
+from tradingagents_core.domain.page import PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX
+from tradingagents_core.domain.parameters import INTEGER_MAX, PARAMETERS_MAX_BYTES, PARAMETERS_MAX_DEPTH, Parameters
+from tradingagents_core.domain.strategy import (
+    DESCRIPTION_MAX_LENGTH,
+    NAME_MAX_LENGTH,
+    StrategyChanges,
+    StrategyContent,
+)
+from tradingagents_http.media_types import parsed_json
+
+_INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,18})")
+_BOOLEANS: Final = {"true": True, "false": False}
+
+
+def _integer(text: object) -> int:
+    """The integer that a path or query says in plain decimal digits, and in no other way of writing it."""
+    if not isinstance(text, str) or not _INTEGER.fullmatch(text):
+        raise PydanticCustomError("int_parsing", "Input should be a valid integer")
+    return int(text)
+
+
+def _boolean(text: object) -> bool:
+    if not isinstance(text, str) or text.lower() not in _BOOLEANS:
+        raise PydanticCustomError("bool_parsing", "Input should be true or false")
+    return _BOOLEANS[text.lower()]
+
+
+def _parameters(value: object) -> Parameters:
+    return value if isinstance(value, Parameters) else Parameters(value)
+
+
+StrategyId = Annotated[
+    int,
+    PlainValidator(_integer),
+    Path(description="The id of one of your strategies.", examples=[1]),
+    WithJsonSchema({"type": "integer", "format": "int64"}),
+]
+
+Name = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=NAME_MAX_LENGTH,
+        description="Unique among your strategies. Not blank, no control characters.",
+        examples=["RSI Mean Reversion"],
+    ),
+]
+
+Description = Annotated[
+    str | None,
+    Field(
+        max_length=DESCRIPTION_MAX_LENGTH,
+        description="Anything but NUL characters.",
+        examples=["Buy oversold, sell overbought"],
+    ),
+]
+
+ParametersObject = Annotated[
+    Parameters,
+    PlainValidator(_parameters),
+    PlainSerializer(Parameters.to_dict, return_type=dict[str, Any]),
+    WithJsonSchema({"type": "object", "additionalProperties": True}),
+    Field(
+        description=(
+            f"Any JSON object: nested at most {PARAMETERS_MAX_DEPTH} levels deep, at most {PARAMETERS_MAX_BYTES} "
+            "bytes, numbers finite, integers within 64 bits. It comes back value for value, in the same order."
+        ),
+        examples=[{"rsi_period": 14, "oversold": 30, "overbought": 70}],
+    ),
+]
+
+IsActive = Annotated[StrictBool, Field(description="Whether the strategy is in use.")]
+
+
+class StrategyCreate(BaseModel):
+    """A new strategy."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+    description: Description = None
+    parameters: ParametersObject = Field(default_factory=lambda: Parameters({}))
+    is_active: IsActive = True
+
+    def content(self) -> StrategyContent:
+        """What the domain makes of it.
+
+        Raises:
+            InvalidInput: a field breaks a rule that the schema does not know.
+        """
+        return StrategyContent(
+            name=self.name, description=self.description, parameters=self.parameters, is_active=self.is_active
+        )
+
+
+@with_config(ConfigDict(extra="forbid"))
+class StrategyUpdate(TypedDict, total=False):
+    """The fields of a strategy to change; what is not sent stays. What GET answered can be sent back."""
+
+    name: Name
+    description: Description
+    parameters: ParametersObject
+    is_active: IsActive
+    id: Annotated[Any, Field(description="Ignored.")]
+    created_at: Annotated[Any, Field(description="Ignored.")]
+    updated_at: Annotated[Any, Field(description="Ignored.")]
+
+
+StrategyCreateBody = Annotated[StrategyCreate, BeforeValidator(parsed_json), Body()]
+StrategyUpdateBody = Annotated[StrategyUpdate, BeforeValidator(parsed_json), Body()]
+
+
+def changes(update: StrategyUpdate) -> StrategyChanges:
+    """The changes that an update asks for, without the fields that cannot be changed."""
+    return cast(
+        StrategyChanges, {field: value for field, value in update.items() if field in StrategyChanges.__annotations__}
+    )
+
+
+class StrategyOut(BaseModel):
+    """A stored strategy."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: Annotated[int, Field(examples=[2])]
+    name: Name
+    description: Description
+    parameters: ParametersObject
+    is_active: IsActive
+    created_at: Annotated[datetime, Field(examples=["2024-01-15T11:00:00Z"])]
+    updated_at: Annotated[datetime, Field(examples=["2024-01-15T11:00:00Z"])]
+
+
+class PageQuery(BaseModel):
+    """Which strategies to list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    skip: Annotated[int, Field(ge=0, le=INTEGER_MAX, description="Pagination offset."), BeforeValidator(_integer)] = 0
+    limit: Annotated[int, Field(ge=1, le=PAGE_LIMIT_MAX, description="Page size."), BeforeValidator(_integer)] = (
+        PAGE_LIMIT_DEFAULT
+    )
+    active_only: Annotated[bool, Field(description="Filter to active strategies only."), BeforeValidator(_boolean)] = (
+        False
+    )
+
+
+Pagination = Annotated[PageQuery, Query()]
+
+
+class StrategyPage(BaseModel):
+    """A page of strategies, oldest first; `total` counts all that match."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    items: Sequence[StrategyOut]
+    total: Annotated[int, Field(examples=[1])]
+    skip: Annotated[int, Field(examples=[0])]
+    limit: Annotated[int, Field(examples=[PAGE_LIMIT_DEFAULT])]
+
+
+class LoginForm(BaseModel):
+    """The resource owner password credentials of OAuth 2.0 (RFC 6749, 4.3.2)."""
+
+    username: Annotated[str, Field(description="Your e-mail address.", examples=["user@example.com"])]
+    password: Annotated[str, Field(json_schema_extra={"format": "password"}, examples=["SecurePassword123"])]
+    grant_type: Annotated[Literal["password"] | None, Field(description="May be left out.")] = None
+
+
+class Token(BaseModel):
+    """A token to send as `Authorization: Bearer <access_token>`."""
+
+    access_token: Annotated[str, Field(examples=["eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9..."])]
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105
+
+
+class Health(BaseModel):
+    """The service runs."""
+
+    status: Literal["healthy"] = "healthy"
+    version: Annotated[str, Field(examples=["1.0.0"])]
+
+
+class Error(BaseModel):
+    """What was wrong."""
+
+    detail: Annotated[str, Field(examples=["Error message here"])]
+
+
+class Problem(BaseModel):
+    """One thing that was wrong with the input, and where."""
+
+    loc: Annotated[list[str | int], Field(examples=[["body", "name"]])]
+    msg: Annotated[str, Field(examples=["field required"])]
+    type: Annotated[str, Field(examples=["value_error.missing"])]
+
+
+class ValidationError(BaseModel):
+    """What was wrong with the input."""
+
+    detail: list[Problem]
