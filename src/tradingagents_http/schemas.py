@@ -54,7 +54,7 @@ def _parameters(value: object) -> Parameters:
 StrategyId = Annotated[
     int,
     PlainValidator(_integer),
-    Path(description="The id of one of your strategies.", examples=[1]),
+    Path(alias="id", description="The id of one of your strategies.", examples=[1]),
     WithJsonSchema({"type": "integer", "format": "int64"}),
 ]
 

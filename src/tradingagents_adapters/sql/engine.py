@@ -100,8 +100,8 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[SqlConnection]:
 async def begun(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """What `transaction` is made of, with SQLAlchemy's own connection."""
     async with _checked_out(engine) as connection:
-        await _run(connection, _BEGIN[engine.dialect.name])
         try:
+            await _run(connection, _BEGIN[engine.dialect.name])
             yield connection
         except BaseException:
             await _roll_back(connection)

@@ -43,16 +43,14 @@ async def create_strategy(core: Core, user: CurrentUser, body: StrategyCreateBod
     return strategy
 
 
-@router.get(
-    "/{strategy_id}", summary="Get Strategy", response_model=StrategyOut, responses=errors(400, 401, 404, 422, 503)
-)
+@router.get("/{id}", summary="Get Strategy", response_model=StrategyOut, responses=errors(400, 401, 404, 422, 503))
 async def get_strategy(core: Core, user: CurrentUser, strategy_id: StrategyId) -> Strategy:
     """Read one of your strategies."""
     return await core.get_strategy(owner_id=user.id, strategy_id=strategy_id)
 
 
 @router.put(
-    "/{strategy_id}",
+    "/{id}",
     summary="Update Strategy",
     response_model=StrategyOut,
     responses=errors(400, 401, 404, 409, 413, 415, 422, 503),
@@ -62,7 +60,7 @@ async def update_strategy(core: Core, user: CurrentUser, strategy_id: StrategyId
     return await core.update_strategy(owner_id=user.id, strategy_id=strategy_id, changes=changes(body))
 
 
-@router.delete("/{strategy_id}", summary="Delete Strategy", status_code=204, responses=errors(400, 401, 404, 422, 503))
+@router.delete("/{id}", summary="Delete Strategy", status_code=204, responses=errors(400, 401, 404, 422, 503))
 async def delete_strategy(core: Core, user: CurrentUser, strategy_id: StrategyId) -> None:
     """Remove a strategy for good."""
     await core.delete_strategy(owner_id=user.id, strategy_id=strategy_id)

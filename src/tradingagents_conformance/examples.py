@@ -1,0 +1,83 @@
+"""What the tests of the kit store, and short ways to store it through the port."""
+
+from datetime import UTC, datetime
+from typing import Final
+
+from tradingagents_core.domain.parameters import (
+    INTEGER_MAX,
+    INTEGER_MIN,
+    PARAMETERS_MAX_BYTES,
+    PARAMETERS_MAX_DEPTH,
+    JsonValue,
+    Parameters,
+)
+from tradingagents_core.domain.strategy import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH, Strategy, StrategyContent
+from tradingagents_core.domain.user import User
+from tradingagents_core.ports import Store
+
+CREATED: Final = datetime(2024, 1, 15, 10, 30, 0, 123456, UTC)
+CHANGED: Final = datetime(2024, 2, 29, 23, 59, 59, 999999, UTC)
+
+FOREIGN_IDS: Final = (0, -1, 10**6, INTEGER_MAX, INTEGER_MAX + 1, INTEGER_MIN - 1, 10**30)
+"""Integers that are nobody's id in a store of a few rows, among them some that no database column holds."""
+
+
+def _nested(depth: int) -> dict[str, JsonValue]:
+    value: dict[str, JsonValue] = {}
+    for _ in range(depth - 1):
+        value = {"deeper": value}
+    return value
+
+
+CONTENTS: Final = {
+    "plain": StrategyContent(name="Moving Average Crossover", parameters=Parameters({"fast": 10, "slow": 20})),
+    "described and inactive": StrategyContent(name="x", description="Buy oversold,\nsell\toverbought", is_active=False),
+    "longest texts": StrategyContent(name="n" * NAME_MAX_LENGTH, description="d" * DESCRIPTION_MAX_LENGTH),
+    "empty description": StrategyContent(name="y", description=""),
+    "texts of all scripts": StrategyContent(
+        name="Ünïcode 策略 🚀 e\u0301", description="\u2028 \U0010ffff \x01 'quoted' \"%s\" :name ? $1 {}"
+    ),
+    "white space kept": StrategyContent(name=" name ", description=" \r\n "),
+    "key order": StrategyContent(
+        name="k", parameters=Parameters({"z": 1, "a": {"y": 1, "b": 2}, "m": [{"q": 0, "c": 1}]})
+    ),
+    "numbers": StrategyContent(
+        name="numbers",
+        parameters=Parameters(
+            {"int": [INTEGER_MIN, INTEGER_MAX, 0], "float": [1.0, -0.0, 1e22, 5e-324, 0.1, 1.7976931348623157e308]}
+        ),
+    ),
+    "kinds of values": StrategyContent(
+        name="kinds", parameters=Parameters({"": None, "t": True, "one": 1, "text": "1", "list": [], "object": {}})
+    ),
+    "characters": StrategyContent(
+        name="c", parameters=Parameters({"\x00": "\x00", "\x1f'\"\\": "🚀\u2028", "%s": ":p"})
+    ),
+    "deepest": StrategyContent(name="deep", parameters=Parameters(_nested(PARAMETERS_MAX_DEPTH))),
+    "longest": StrategyContent(
+        name="long", parameters=Parameters({"t": "x" * (PARAMETERS_MAX_BYTES - len('{"t":""}'))})
+    ),
+}
+"""Contents that a careless store changes or refuses."""
+
+
+async def add_user(store: Store, email: str, *, password_hash: str = "hash") -> User:
+    """A new user, stored in a block of its own."""
+    async with store.write() as work:
+        return await work.add_user(email=email, password_hash=password_hash, at=CREATED)
+
+
+async def add_strategy(store: Store, owner: User, content: StrategyContent | str) -> Strategy:
+    """A new strategy of this owner, stored in a block of its own; a text stands for a content of that name."""
+    if isinstance(content, str):
+        content = StrategyContent(name=content)
+    async with store.write() as work:
+        await work.lock_user(owner.id)
+        return await work.add_strategy(owner_id=owner.id, content=content, at=CREATED)
+
+
+async def names(store: Store, owner: User, *, skip: int = 0, limit: int = 1000, active_only: bool = False) -> list[str]:
+    """The names on a page of this owner's strategies."""
+    async with store.read() as view:
+        page = await view.list_strategies(owner_id=owner.id, skip=skip, limit=limit, active_only=active_only)
+    return [strategy.name for strategy in page.items]

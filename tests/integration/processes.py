@@ -1,0 +1,208 @@
+"""Runs the project's commands as a person would, in an empty folder and with nothing of the developer's environment."""
+
+import os
+import pty
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+CHECKOUT: Final = Path(__file__).parents[2]
+COMMANDS: Final = Path(sys.executable).parent
+KEY: Final = "a key of tests, long enough for every algorithm: 0123456789abcdef"
+START_SECONDS: Final = 40
+END_SECONDS: Final = 20
+POLL_SECONDS: Final = 0.02
+
+UVICORN: Final = ("uvicorn", "tradingagents.api.main:app")
+GUNICORN: Final = ("gunicorn", "tradingagents.api.main:app", "-w", "4", "-k", "uvicorn.workers.UvicornWorker")
+SERVE: Final = ("tradingagents", "serve")
+
+_ON_ITS_TERMINAL: Final = "import os, sys; os.login_tty(0); os.execvp(sys.argv[1], sys.argv[1:])"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that runs, and a client for it."""
+
+    process: subprocess.Popen[bytes]
+    client: httpx.Client
+    log: Path
+
+    def output(self) -> str:
+        """All that the server has written to standard output and standard error."""
+        return self.log.read_text()
+
+    def wait_for_output(self, text: str, *, times: int) -> None:
+        """Wait until the server has written the text so many times."""
+        deadline = time.monotonic() + START_SECONDS
+        while self.output().count(text) < times:
+            assert time.monotonic() < deadline, f"{text!r} did not come {times} times:\n{self.output()}"
+            time.sleep(POLL_SECONDS)
+
+    def stop(self) -> int:
+        """Ask the server to end (SIGTERM) and wait until it has; its exit status."""
+        self.process.terminate()
+        return self.process.wait(END_SECONDS)
+
+    def kill(self) -> None:
+        """End the server at once (SIGKILL)."""
+        self.process.kill()
+        self.process.wait(END_SECONDS)
+
+    def log_in(self, email: str, password: str) -> httpx.Response:
+        """The answer to a login."""
+        return self.client.post("/api/v1/auth/login", data={"username": email, "password": password})
+
+    def token(self, email: str, password: str) -> str:
+        """The token of a login that succeeds."""
+        response = self.log_in(email, password)
+        assert response.status_code == 200, response.text
+        return response.json()["access_token"]
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A folder in which commands run, and the variables that they see beside PATH, HOME and LANG."""
+
+    folder: Path
+    variables: Mapping[str, str] = field(default_factory=dict)
+    commands: Path = COMMANDS
+
+    def given(self, **variables: str) -> "Machine":
+        """The same machine with more variables."""
+        return Machine(self.folder, {**self.variables, **variables}, self.commands)
+
+    def run(self, *command: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, with this standard input."""
+        with self.started(*command) as process:
+            output, errors = process.communicate(typed, timeout=START_SECONDS)
+        return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+    @contextmanager
+    def started(self, *command: str) -> Iterator[subprocess.Popen[str]]:
+        """A command that runs, with pipes to its standard input, output and error."""
+        with subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self._environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                _kill_session(process)
+
+    def run_on_terminal(self, *command: str, answers: Sequence[tuple[str, str]]) -> tuple[int, str]:
+        """Run a command on a terminal and type each answer when its question is on the screen; exit status, screen."""
+        ours, theirs = pty.openpty()
+        with ExitStack() as stack:
+            stack.callback(os.close, ours)
+            try:
+                process = stack.enter_context(
+                    subprocess.Popen(
+                        (sys.executable, "-c", _ON_ITS_TERMINAL, *command),
+                        cwd=self.folder,
+                        env=self._environment(),
+                        stdin=theirs,
+                        stdout=theirs,
+                        stderr=theirs,
+                    )
+                )
+            finally:
+                os.close(theirs)
+            stack.callback(_kill_session, process)
+            screen = ""
+            for question, answer in answers:
+                before = len(screen)
+                while question not in screen[before:]:
+                    more = _read(ours)
+                    assert more, f"{question!r} was not asked:\n{screen}"
+                    screen += more
+                os.write(ours, answer.encode())
+            while more := _read(ours):
+                screen += more
+            return process.wait(END_SECONDS), screen
+
+    @contextmanager
+    def serving(self, *command: str) -> Iterator[Server]:
+        """A server on a free port of the loopback interface, from when it answers on."""
+        port = _free_port()
+        log = self.folder / f"server-{port}.log"
+        if command[0] == "gunicorn":
+            environment = self._environment() | {"GUNICORN_CMD_ARGS": f"--bind 127.0.0.1:{port}"}
+        else:
+            environment = self._environment()
+            command = (*command, "--port", str(port))
+        with (
+            log.open("wb") as output,
+            subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            ) as process,
+            httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=START_SECONDS) as client,
+        ):
+            server = Server(process, client, log)
+            try:
+                _wait_until_healthy(server)
+                yield server
+            finally:
+                _kill_session(process)
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "PATH": f"{self.commands}{os.pathsep}{os.defpath}",
+            "HOME": str(self.folder),
+            "LANG": "C.UTF-8",
+            **self.variables,
+        }
+
+
+def _wait_until_healthy(server: Server) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        with suppress(httpx.TransportError):
+            if server.client.get("/health").status_code == 200:
+                return
+        assert server.process.poll() is None, f"the server ended:\n{server.output()}"
+        assert time.monotonic() < deadline, f"the server does not answer:\n{server.output()}"
+        time.sleep(POLL_SECONDS)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def _read(terminal: int) -> str:
+    """What comes next on the screen; nothing once the last process has left the terminal."""
+    ready, _, _ = select.select([terminal], [], [], START_SECONDS)
+    assert ready, "the terminal is silent"
+    try:
+        return os.read(terminal, 4096).decode()
+    except OSError:
+        return ""
+
+
+def _kill_session(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
+    """End what is left of a process and of those that it started, which are a session of their own."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
