@@ -1,6 +1,7 @@
 # The commands of this project; `make` alone lists them. They need Python 3.11 or later and make, nothing else.
 
 PYTHON ?= python3
+PORT ?= 8000
 BIN := .venv/bin
 READY := .venv/ready
 
@@ -14,9 +15,9 @@ help: ## List the commands
 setup: $(READY) ## Make .venv with the locked dependencies
 
 .PHONY: run
-run: $(READY) .env ## Serve on 127.0.0.1:8000, with the document's account on a database that has none
+run: $(READY) .env ## Serve on 127.0.0.1:8000 (PORT=...), with the document's account on a database that has none
 	@echo SecurePassword123 | $(BIN)/tradingagents users create user@example.com --password-stdin --if-none
-	$(BIN)/tradingagents serve --host 127.0.0.1 --port 8000
+	$(BIN)/tradingagents serve --host 127.0.0.1 --port $(PORT)
 
 .PHONY: test
 test: $(READY) ## Run every test

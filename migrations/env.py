@@ -8,7 +8,9 @@ from alembic import context
 from sqlalchemy import Connection
 
 from tradingagents_adapters.settings import ConfigurationError, DatabaseSettings, load_settings
-from tradingagents_adapters.sql.engine import begun, open_engine
+from tradingagents_adapters.sql.connections import transaction
+from tradingagents_adapters.sql.engine import open_engine
+from tradingagents_adapters.sql.schema import take_turns
 from tradingagents_adapters.sql.tables import UtcDateTime, metadata
 from tradingagents_core.errors import StoreUnavailable
 
@@ -31,9 +33,10 @@ def run(connection: Connection) -> None:
 
 async def run_on_own_engine() -> None:
     """Run what was asked for in the database of DATABASE_URL; of several processes one works and the rest wait."""
-    engine = open_engine(load_settings(DatabaseSettings))
+    engine = open_engine(load_settings(DatabaseSettings), patient=True)
     try:
-        async with begun(engine) as connection:
+        async with transaction(engine) as connection:
+            await connection.run_sync(take_turns)
             await connection.run_sync(run)
     finally:
         await engine.dispose()

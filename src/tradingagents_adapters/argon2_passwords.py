@@ -58,10 +58,6 @@ class Argon2PasswordHasher(PasswordHasher):
             or made.hash_len < now.hash_len
         )
 
-    def close(self) -> None:
-        """Let the threads end when they have nothing left to do."""
-        self._threads.shutdown(wait=False)
-
     def _hash(self, password: str) -> str:
         return self._argon2.hash(_encoded(password))
 

@@ -11,7 +11,7 @@ from tradingagents_adapters.clock import utc_now
 from tradingagents_adapters.jwt_tokens import JwtTokenService
 from tradingagents_adapters.settings import DatabaseSettings
 from tradingagents_adapters.sql.engine import open_engine
-from tradingagents_adapters.sql.schema import migrate
+from tradingagents_adapters.sql.schema import check_schema, migrate
 from tradingagents_adapters.sql.store import SqlStore
 from tradingagents_core.use_cases import UseCases
 
@@ -26,7 +26,7 @@ class Container(containers.DeclarativeContainer):
 
     clock = providers.Object(utc_now)
     engine = providers.Singleton(open_engine, settings)
-    store = providers.Singleton(SqlStore, engine)
+    store = providers.Singleton(SqlStore, engine, read_in_transactions=settings.provided.database_pgbouncer)
     passwords = providers.Singleton(Argon2PasswordHasher)
     tokens = providers.Singleton(
         JwtTokenService,
@@ -40,16 +40,19 @@ class Container(containers.DeclarativeContainer):
 
 @asynccontextmanager
 async def running(container: Container) -> AsyncIterator[None]:
-    """The time in which the parts of a container are used: the schema is brought up to date first, and at the end
-    connections and threads are closed.
+    """The time in which the parts of a container are used: the schema is brought up to date first, or found to be so,
+    and at the end connections are closed.
 
     Raises:
+        ConfigurationError: the schema is not the one of this version, and a start is not to change it.
         StoreUnavailable: the database is away or busy.
     """
+    settings = container.settings()
     engine = container.engine()
     try:
-        await migrate(engine)
+        if settings.migrates_on_start:
+            await migrate(settings)
+        await check_schema(engine)
         yield
     finally:
         await engine.dispose()
-        container.passwords().close()

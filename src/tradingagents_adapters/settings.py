@@ -1,6 +1,7 @@
 """What the environment and the file `.env` say, checked before anything starts."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Final, Literal, Self, TypeVar
 
 from pydantic import Field, PlainValidator, SecretStr, ValidationError, model_validator
@@ -11,7 +12,14 @@ from sqlalchemy.exc import ArgumentError
 
 from tradingagents_adapters.jwt_tokens import KEY_MIN_BYTES, LIFETIME_MAX
 
-_DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "sqlite+aiosqlite": "sqlite+aiosqlite"}
+_DRIVERS: Final = {
+    "sqlite": "sqlite+aiosqlite",
+    "sqlite+aiosqlite": "sqlite+aiosqlite",
+    "postgres": "postgresql+asyncpg",
+    "postgresql": "postgresql+asyncpg",
+    "postgresql+asyncpg": "postgresql+asyncpg",
+}
+"""What a URL may begin with, and the driver that it stands for."""
 
 
 class ConfigurationError(Exception):
@@ -21,12 +29,17 @@ class ConfigurationError(Exception):
 def _database_url(text: object) -> URL:
     try:
         url = make_url(str(text))
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise PydanticCustomError("url", "should be a URL such as sqlite+aiosqlite:///./tradingagents.db") from None
     if url.drivername not in _DRIVERS:
-        raise PydanticCustomError("url", "should start with sqlite+aiosqlite://")
-    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
-        raise PydanticCustomError("url", "should name a file: requests would share one transaction in memory")
+        raise PydanticCustomError("url", "should start with sqlite+aiosqlite:// or postgresql+asyncpg://")
+    if url.get_backend_name() == "sqlite":
+        if url.host or url.query:
+            raise PydanticCustomError("url", "should hold nothing but a path: sqlite+aiosqlite:///PATH")
+        if url.database in (None, "", ":memory:"):
+            raise PydanticCustomError("url", "should name a file: requests would share one transaction in memory")
+        if not Path(url.database).parent.is_dir():
+            raise PydanticCustomError("url", "should name a file in a folder that exists")
     return url.set(drivername=_DRIVERS[url.drivername])
 
 
@@ -41,8 +54,23 @@ class DatabaseSettings(BaseSettings):
         "sqlite+aiosqlite:///./tradingagents.db"
     )
     sqlalchemy_echo: bool = False
+    database_pool_size: Annotated[int, Field(ge=1, le=1000)] = 5
+    """Connections that a process keeps."""
+    database_pool_overflow: Annotated[int, Field(ge=0, le=1000)] = 10
+    """Connections that a process opens besides while all that it keeps are in use."""
+    database_pool_timeout: Annotated[float, Field(gt=0, le=60)] = 2
+    """Seconds that a request waits for a connection before it is answered with 503."""
+    database_pgbouncer: bool = False
+    """Whether the database is reached through pgbouncer in transaction mode."""
     migrate_on_start: bool | None = None
-    """Whether a start brings the schema up to date; where it is not said, SQLite does."""
+    """Where this is not said, a start brings the schema up to date on SQLite only."""
+
+    @property
+    def migrates_on_start(self) -> bool:
+        """Whether a start brings the schema up to date."""
+        if self.migrate_on_start is None:
+            return self.database_url.get_backend_name() == "sqlite"
+        return self.migrate_on_start
 
 
 class Settings(DatabaseSettings):
@@ -56,7 +84,11 @@ class Settings(DatabaseSettings):
     @model_validator(mode="after")
     def _key_is_long_enough(self) -> Self:
         minimum = KEY_MIN_BYTES[self.jwt_algorithm]
-        if len(self.jwt_secret_key.get_secret_value().encode(errors="surrogateescape")) < minimum:
+        try:
+            key = self.jwt_secret_key.get_secret_value().encode()
+        except UnicodeEncodeError:
+            raise ValueError(_key_message("is not UTF-8 text", minimum)) from None
+        if len(key) < minimum:
             raise ValueError(_key_message(f"is too short for {self.jwt_algorithm}", minimum))
         return self
 
@@ -78,6 +110,8 @@ def load_settings(settings: type[SettingsT]) -> SettingsT:
     except SettingsError as error:
         variable = str(error).split('"')[1].upper()
         raise ConfigurationError(f'{variable} should be JSON, such as ["https://app.example.com"]') from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(".env should be UTF-8 text") from None
 
 
 def _message(loc: tuple[int | str, ...], kind: str, text: str) -> str:

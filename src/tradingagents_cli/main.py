@@ -9,16 +9,22 @@ import json
 import secrets
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import Annotated, Final, TypeVar
 
 import typer
 import uvicorn
-from pydantic import SecretStr
 
+from tradingagents_adapters.argon2_passwords import Argon2PasswordHasher
+from tradingagents_adapters.clock import utc_now
 from tradingagents_adapters.container import Container, running
+from tradingagents_adapters.jwt_tokens import JwtTokenService
+from tradingagents_adapters.memory import MemoryStore
 from tradingagents_adapters.settings import ConfigurationError, DatabaseSettings, Settings, load_settings
+from tradingagents_adapters.sql import schema
 from tradingagents_core.domain.user import User
-from tradingagents_core.errors import StoreUnavailable, TradingAgentsError
+from tradingagents_core.errors import TradingAgentsError, Unavailable
+from tradingagents_core.use_cases import UseCases
 from tradingagents_core.use_cases.users import ActivateUser, CreateUser, DeactivateUser, ListUsers, SetPassword
 from tradingagents_http.app import create_app
 
@@ -44,7 +50,8 @@ def main() -> None:
     try:
         app()
     except (ConfigurationError, TradingAgentsError) as error:
-        typer.echo(f"error: {error}{_cause(error)}", err=True)
+        reason = f" ({error.reason})" if isinstance(error, Unavailable) else ""
+        typer.echo(f"error: {error}{reason}", err=True)
         sys.exit(1)
 
 
@@ -56,6 +63,7 @@ def serve(
     reload: Annotated[bool, typer.Option("--reload", help="Restart when a source file changes.")] = False,
 ) -> None:
     """Serve the API over HTTP."""
+    load_settings(Settings)
     uvicorn.run(
         "tradingagents_http.main:app", host=host, port=port, workers=workers, reload=reload, server_header=False
     )
@@ -64,15 +72,15 @@ def serve(
 @app.command()
 def migrate() -> None:
     """Bring the database's schema up to date."""
-    _run(_nothing)
+    asyncio.run(schema.migrate(load_settings(DatabaseSettings)))
     typer.echo("The database is up to date.")
 
 
 @app.command()
 def openapi() -> None:
     """Print the OpenAPI document of the API."""
-    settings = Settings(jwt_secret_key=SecretStr(_new_key()))
-    core = Container(settings=settings).use_cases()
+    tokens = JwtTokenService(secret_key=_new_key(), algorithm="HS256", lifetime=timedelta(minutes=30), clock=utc_now)
+    core = UseCases.over(store=MemoryStore(), tokens=tokens, passwords=Argon2PasswordHasher(), clock=utc_now)
     typer.echo(json.dumps(create_app(core).openapi(), indent=2))
 
 
@@ -90,24 +98,22 @@ def create_user(
 ) -> None:
     """Create an account. The password is asked for twice."""
 
-    async def create(container: Container) -> str:
-        if if_none and await ListUsers(store=container.store())():
-            return "There is an account already; none was created."
-        use_case = CreateUser(store=container.store(), passwords=container.passwords(), clock=container.clock())
-        user = await use_case(email=email, password=_password(from_stdin=password_stdin))
-        return f"Created the account {user.email}."
+    if if_none and _run(_read_users):
+        typer.echo("There is an account already; none was created.")
+        return
+    password = _password(from_stdin=password_stdin)
 
-    typer.echo(_run(create))
+    async def create(container: Container) -> User:
+        use_case = CreateUser(store=container.store(), passwords=container.passwords(), clock=container.clock())
+        return await use_case(email=email, password=password)
+
+    typer.echo(f"Created the account {_run(create).email}.")
 
 
 @users.command("list")
 def list_users() -> None:
     """List all accounts: id, status, when it was created, e-mail."""
-
-    async def read(container: Container) -> Sequence[User]:
-        return await ListUsers(store=container.store())()
-
-    for user in _run(read):
+    for user in _run(_read_users):
         status = "active" if user.is_active else "inactive"
         typer.echo(f"{user.id:>6}  {status:<8}  {user.created_at:%Y-%m-%d %H:%M}  {user.email}")
 
@@ -115,10 +121,11 @@ def list_users() -> None:
 @users.command("set-password")
 def set_password(email: Email, password_stdin: PasswordStdin = False) -> None:
     """Give an account another password, which is asked for twice."""
+    password = _password(from_stdin=password_stdin)
 
     async def change(container: Container) -> User:
         use_case = SetPassword(store=container.store(), passwords=container.passwords(), clock=container.clock())
-        return await use_case(email=email, password=_password(from_stdin=password_stdin))
+        return await use_case(email=email, password=password)
 
     typer.echo(f"Changed the password of {_run(change).email}.")
 
@@ -143,6 +150,10 @@ def activate_user(email: Email) -> None:
     typer.echo(f"Activated {_run(change).email}.")
 
 
+async def _read_users(container: Container) -> Sequence[User]:
+    return await ListUsers(store=container.store())()
+
+
 def _run(work: Callable[[Container], Awaitable[T]]) -> T:
     """Do the work over the database of the environment, whose schema is brought up to date first."""
 
@@ -152,10 +163,6 @@ def _run(work: Callable[[Container], Awaitable[T]]) -> T:
             return await work(container)
 
     return asyncio.run(work_while_running())
-
-
-async def _nothing(_: Container) -> None:
-    pass
 
 
 def _password(*, from_stdin: bool) -> str:
@@ -168,11 +175,3 @@ def _password(*, from_stdin: bool) -> str:
 
 def _new_key() -> str:
     return secrets.token_urlsafe(KEY_BYTES)
-
-
-def _cause(error: Exception) -> str:
-    """What the database said, for the person at its machine."""
-    if not isinstance(error, StoreUnavailable) or error.__cause__ is None:
-        return ""
-    cause = getattr(error.__cause__, "orig", None) or error.__cause__
-    return f" ({str(cause).splitlines()[0]})"

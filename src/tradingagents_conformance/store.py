@@ -463,7 +463,7 @@ class StoreContract:
             await asyncio.sleep(0)
             reader.cancel()
             writer.cancel()
-            await asyncio.wait({reader, writer}, timeout=PATIENCE)
+            await asyncio.wait_for(asyncio.gather(reader, writer, return_exceptions=True), PATIENCE)
 
         await asyncio.wait_for(add_strategy(store, ann, "next"), PATIENCE)
 

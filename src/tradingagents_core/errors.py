@@ -83,11 +83,12 @@ class EmailTaken(Conflict):
 class Unavailable(TradingAgentsError):
     """Something the rules depend on is away or busy; the same call may succeed later.
 
-    `retry_after` is a suggestion in whole seconds.
+    `reason` is what the adapter met, for operators and logs only; `retry_after` is a suggestion in whole seconds.
     """
 
-    def __init__(self, message: str, *, retry_after: int = 1) -> None:
+    def __init__(self, message: str, *, reason: str, retry_after: int = 1) -> None:
         super().__init__(message)
+        self.reason = reason
         self.retry_after = retry_after
 
 
@@ -97,5 +98,7 @@ class StoreUnavailable(Unavailable):
     A change whose block ended with this error may have been kept or not: read before you repeat it.
     """
 
-    def __init__(self, *, retry_after: int = 1) -> None:
-        super().__init__("The database is not available at the moment; try again shortly", retry_after=retry_after)
+    def __init__(self, *, reason: str, retry_after: int = 1) -> None:
+        super().__init__(
+            "The database is not available at the moment; try again shortly", reason=reason, retry_after=retry_after
+        )

@@ -11,7 +11,7 @@ from tradingagents_http.errors import NO_TOKEN
 from tradingagents_http.paths import LOGIN
 
 _bearer_token = OAuth2PasswordBearer(
-    tokenUrl=LOGIN, scheme_name="Bearer", description="A token from the login.", auto_error=False
+    tokenUrl=LOGIN.removeprefix("/"), scheme_name="Bearer", description="A token from the login.", auto_error=False
 )
 
 

@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
-from starlette.routing import Match
+from starlette.routing import Match, Mount
 
 from tradingagents_core.errors import (
     AuthenticationFailed,
@@ -67,7 +67,7 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
         case AuthenticationFailed():
             headers = NO_TOKEN
         case Unavailable():
-            _log.warning("Answered %d: %s (%r)", status, error, error.__cause__)
+            _log.warning("Answered %d: %r", status, error.reason)
             headers = {"Retry-After": str(error.retry_after)}
         case _:
             headers = {}
@@ -104,7 +104,9 @@ def _without_foreign_text(loc: Sequence[str | int]) -> list[str | int]:
 def _allowed_methods(request: Request) -> list[str]:
     def answered(method: str) -> bool:
         scope = {**request.scope, "method": method}
-        return any(route.matches(scope)[0] is Match.FULL for route in request.app.router.routes)
+        routes = (route for route in request.app.router.routes if not isinstance(route, Mount))
+        return any(route.matches(scope)[0] is Match.FULL for route in routes)
 
-    allowed = [method for method in _METHODS if answered(method)]
+    # What is mounted are files, which can be read.
+    allowed = [method for method in _METHODS if answered(method)] or ["GET"]
     return ["HEAD", *allowed] if "GET" in allowed else allowed

@@ -54,7 +54,7 @@ class StrictRequest(Request):
 
     def _says(self, media_type: bytes) -> bool:
         said = self.headers.getlist("content-type")
-        if len(said) != 1:
+        if len(said) != 1 or self.headers.get("content-encoding", "identity") != "identity":
             return False
         name, options = parse_options_header(said[0])
         return name == media_type and options.get(b"charset", b"utf-8").lower() == b"utf-8"
@@ -100,7 +100,7 @@ def parsed_json(body: object) -> object:
         fault = str(error)
     except (ValueError, RecursionError):
         fault = "a number is too long, or objects and arrays are nested too deep"
-    raise PydanticCustomError("json_invalid", "JSON decode error: {fault}", {"fault": fault})
+    raise PydanticCustomError("json_invalid", "Invalid JSON: {fault}", {"fault": fault})
 
 
 class _NotJson(ValueError):
@@ -119,4 +119,4 @@ def _refuse_constant(_: str) -> NoReturn:
 
 
 def _refuse_media_type(wanted: bytes) -> NoReturn:
-    raise HTTPException(415, f"The body should be {wanted.decode()} in UTF-8, and say so in Content-Type")
+    raise HTTPException(415, f"The body should be plain {wanted.decode()} in UTF-8, and say so in Content-Type")

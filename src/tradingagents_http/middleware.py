@@ -11,6 +11,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tradingagents_core.errors import Unavailable
 from tradingagents_http.errors import error_response
 
 _log: Final = logging.getLogger(__name__)
@@ -26,7 +27,8 @@ class BriefStartFailure:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_briefly(message: Message) -> None:
             if message["type"] == "lifespan.startup.failed" and isinstance(error := sys.exc_info()[1], self._expected):
-                message = {**message, "message": str(error)}
+                reason = f" ({error.reason})" if isinstance(error, Unavailable) else ""
+                message = {**message, "message": f"{error}{reason}"}
             await send(message)
 
         await self._app(scope, receive, send_briefly if scope["type"] == "lifespan" else send)
@@ -102,7 +104,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = self._limits.get(scope["path"], self._limit)
+        limit = self._limits.get(scope["path"].removeprefix(scope.get("root_path", "")), self._limit)
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdecimal() and int(announced[:20]) > limit:
             await error_response(413, _too_large(limit))(scope, receive, send)

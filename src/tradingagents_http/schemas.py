@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
+from tradingagents_core import __version__
 from tradingagents_core.domain.page import PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX
 from tradingagents_core.domain.parameters import INTEGER_MAX, PARAMETERS_MAX_BYTES, PARAMETERS_MAX_DEPTH, Parameters
 from tradingagents_core.domain.strategy import (
@@ -28,6 +29,7 @@ from tradingagents_core.domain.strategy import (
     StrategyChanges,
     StrategyContent,
 )
+from tradingagents_core.errors import InvalidInput
 from tradingagents_http.media_types import parsed_json
 
 _INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,18})")
@@ -48,7 +50,13 @@ def _boolean(text: object) -> bool:
 
 
 def _parameters(value: object) -> Parameters:
-    return value if isinstance(value, Parameters) else Parameters(value)
+    if isinstance(value, Parameters):
+        return value
+    try:
+        return Parameters(value)
+    except InvalidInput as error:
+        # As pydantic's own, so that it is reported together with what else is wrong with the body.
+        raise PydanticCustomError(error.rule, "{message}", {"message": str(error)}) from None
 
 
 StrategyId = Annotated[
@@ -200,7 +208,7 @@ class Health(BaseModel):
     """The service runs."""
 
     status: Literal["healthy"] = "healthy"
-    version: Annotated[str, Field(examples=["1.0.0"])]
+    version: Annotated[str, Field(examples=[__version__])]
 
 
 class Error(BaseModel):

@@ -33,10 +33,10 @@ def anyio_backend() -> str:
 def open_sqlite_store(tmp_path: Path) -> OpenStore:
     @asynccontextmanager
     async def open_store() -> AsyncIterator[Store]:
-        url = URL.create("sqlite+aiosqlite", database=str(tmp_path / "store.db"))
-        engine = open_engine(DatabaseSettings(database_url=url))
+        settings = DatabaseSettings(database_url=URL.create("sqlite+aiosqlite", database=str(tmp_path / "store.db")))
+        await migrate(settings)
+        engine = open_engine(settings)
         try:
-            await migrate(engine)
             yield SqlStore(engine)
         finally:
             await engine.dispose()

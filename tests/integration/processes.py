@@ -8,11 +8,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import httpx
 
@@ -26,6 +27,8 @@ POLL_SECONDS: Final = 0.02
 UVICORN: Final = ("uvicorn", "tradingagents.api.main:app")
 GUNICORN: Final = ("gunicorn", "tradingagents.api.main:app", "-w", "4", "-k", "uvicorn.workers.UvicornWorker")
 SERVE: Final = ("tradingagents", "serve")
+
+T = TypeVar("T")
 
 _ON_ITS_TERMINAL: Final = "import os, sys; os.login_tty(0); os.execvp(sys.argv[1], sys.argv[1:])"
 
@@ -112,14 +115,11 @@ class Machine:
         with ExitStack() as stack:
             stack.callback(os.close, ours)
             try:
+                launch = (sys.executable, "-c", _ON_ITS_TERMINAL, *command)
+                environment = self._environment()
                 process = stack.enter_context(
                     subprocess.Popen(
-                        (sys.executable, "-c", _ON_ITS_TERMINAL, *command),
-                        cwd=self.folder,
-                        env=self._environment(),
-                        stdin=theirs,
-                        stdout=theirs,
-                        stderr=theirs,
+                        launch, cwd=self.folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
                     )
                 )
             finally:
@@ -142,10 +142,12 @@ class Machine:
         """A server on a free port of the loopback interface, from when it answers on."""
         port = _free_port()
         log = self.folder / f"server-{port}.log"
+        environment = self._environment()
         if command[0] == "gunicorn":
-            environment = self._environment() | {"GUNICORN_CMD_ARGS": f"--bind 127.0.0.1:{port}"}
+            environment["GUNICORN_CMD_ARGS"] = f"--bind 127.0.0.1:{port}"
+        elif command[0] == "make":
+            environment["PORT"] = str(port)
         else:
-            environment = self._environment()
             command = (*command, "--port", str(port))
         with (
             log.open("wb") as output,
@@ -176,6 +178,22 @@ class Machine:
         }
 
 
+def at_once(
+    work: Callable[[T], subprocess.CompletedProcess[str]], on: Sequence[T], *, most: int = 4
+) -> list[subprocess.CompletedProcess[str]]:
+    """What became of commands that ran beside each other, at most so many at a time."""
+    with ThreadPoolExecutor(most) as people:
+        return list(people.map(work, on))
+
+
+def only_line(ended: subprocess.CompletedProcess[str]) -> str:
+    """The one line that a command has written, on standard error."""
+    assert ended.stdout == ""
+    lines = ended.stderr.splitlines()
+    assert len(lines) == 1, ended.stderr
+    return lines[0]
+
+
 def _wait_until_healthy(server: Server) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
@@ -194,7 +212,7 @@ def _free_port() -> int:
 
 def _read(terminal: int) -> str:
     """What comes next on the screen; nothing once the last process has left the terminal."""
-    ready, _, _ = select.select([terminal], [], [], START_SECONDS)
+    ready, _, _ = select.select([terminal], [], [], END_SECONDS)
     assert ready, "the terminal is silent"
     try:
         return os.read(terminal, 4096).decode()

@@ -60,7 +60,7 @@ async def test_an_unexpected_error_is_500_and_says_nothing(api: Api, caplog: pyt
 
 
 async def test_a_store_that_is_away_is_503_with_retry_after(api: Api, caplog: pytest.LogCaptureFixture) -> None:
-    response = await list_over_a_store_that_fails(api, lambda: StoreUnavailable(retry_after=7))
+    response = await list_over_a_store_that_fails(api, lambda: StoreUnavailable(reason="away", retry_after=7))
 
     assert response.status_code == 503
     assert response.headers["Retry-After"] == "7"

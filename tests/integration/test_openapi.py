@@ -53,7 +53,7 @@ async def test_the_password_flow_leads_to_the_login(api: Api) -> None:
     document = (await api.stranger.get("/openapi.json")).json()
 
     [(name, scheme)] = document["components"]["securitySchemes"].items()
-    assert scheme["flows"]["password"]["tokenUrl"] == "/api/v1/auth/login"
+    assert scheme["flows"]["password"]["tokenUrl"] == "api/v1/auth/login"
     secured = {
         operation["operationId"]
         for operations in document["paths"].values()

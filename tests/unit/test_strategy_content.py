@@ -88,6 +88,8 @@ def test_a_name_holds_no_control_characters(before, character, after):
 
 
 @given(short_texts, lone_surrogates, short_texts)
+@example("", "\ud800", "")
+@example("", "\udfff", "")
 def test_a_name_holds_no_lone_surrogates(before, surrogate, after):
     assert fault_of(name=before + surrogate + after) == ("name", "string_unicode")
 
@@ -104,6 +106,8 @@ def test_a_description_holds_no_nul(before, after):
 
 
 @given(short_texts, lone_surrogates, short_texts)
+@example("", "\ud800", "")
+@example("", "\udfff", "")
 def test_a_description_holds_no_lone_surrogates(before, surrogate, after):
     assert fault_of(name="x", description=before + surrogate + after) == ("description", "string_unicode")
 

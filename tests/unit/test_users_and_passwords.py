@@ -21,7 +21,9 @@ STORED = User(
 )
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
-email_parts = st.text(st.characters(exclude_categories=["Cs", "Cc", "Z"], exclude_characters="@"), min_size=1, max_size=40)
+email_parts = st.text(
+    st.characters(exclude_categories=["Cs", "Cc", "Z"], exclude_characters="@"), min_size=1, max_size=40
+)
 emails = st.builds("{}@{}".format, email_parts, email_parts)
 forbidden_in_emails = st.characters(categories=["Cs", "Cc", "Z"])
 passwords = st.text(st.characters(exclude_categories=["Cs"]), min_size=8, max_size=60).filter(
@@ -110,7 +112,12 @@ def test_deactivating_and_activating_change_that_and_nothing_else():
 
 
 @pytest.mark.parametrize(
-    "change", [lambda at: STORED.with_password_hash("h", at=at), lambda at: STORED.activated(at=at), lambda at: STORED.deactivated(at=at)]
+    "change",
+    [
+        lambda at: STORED.with_password_hash("h", at=at),
+        lambda at: STORED.activated(at=at),
+        lambda at: STORED.deactivated(at=at),
+    ],
 )
 @given(at=times)
 @example(at=NOON - timedelta(hours=1))
@@ -133,7 +140,7 @@ def test_every_keyboard_types_the_same_password(text):
     assert normalize_password(composed) == normalize_password(decomposed)
 
 
-@pytest.mark.parametrize(("one", "other"), [("ﬁ", "fi"), ("①", "1"), ("Ａ", "A"), ("a", "A")])
+@pytest.mark.parametrize(("one", "other"), [("\ufb01", "fi"), ("\u2460", "1"), ("\uff21", "A"), ("a", "A")])
 def test_passwords_that_merely_look_alike_stay_different(one, other):
     assert normalize_password(one) != normalize_password(other)
 

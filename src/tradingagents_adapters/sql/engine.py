@@ -1,52 +1,47 @@
-"""Connections: how they are opened, and blocks on them that a cancelled caller cannot cut in half."""
+"""Engines: how connections to each database are opened and set up."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from sqlalchemy import CursorResult, Executable, event
+from sqlalchemy import event
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from tradingagents_adapters.settings import DatabaseSettings
-from tradingagents_adapters.sql.errors import translated
 from tradingagents_core.domain.parameters import Parameters
 
-POOL_SIZE: Final = 5
-POOL_OVERFLOW: Final = 10
-WAIT_SECONDS: Final = 5
-"""How long a block waits for a connection, or for another process that is writing to the same SQLite file."""
+SQLITE_BUSY_SECONDS: Final = 5
+"""How long a block waits for another process that is writing to the same SQLite file."""
 
-_BEGIN: Final = {"sqlite": "BEGIN IMMEDIATE"}
+CONNECT_SECONDS: Final = 1.5
+"""How long opening a connection to PostgreSQL may take."""
 
-T = TypeVar("T")
+STATEMENT_SECONDS: Final = 2
+"""How long PostgreSQL may take for a statement, or to get a lock for it."""
+
+ANSWER_SECONDS: Final = 2.5
+"""How long PostgreSQL may take to answer at all; after that its connection is given up."""
+
+IDLE_IN_TRANSACTION_SECONDS: Final = 10
+"""How long PostgreSQL keeps a transaction that is asked nothing."""
 
 
-def open_engine(settings: DatabaseSettings) -> AsyncEngine:
+def open_engine(settings: DatabaseSettings, *, patient: bool = False) -> AsyncEngine:
     """An engine for the database of these settings; it connects when it is first used.
 
-    The drivers stay in autocommit mode: `connected` and `transaction` say where a transaction begins and ends.
+    The drivers stay in autocommit mode: `connections.py` says where a transaction begins and ends. A `patient` engine
+    sets no limit to the time of a statement, for migrations.
     """
-    engine = create_async_engine(
-        settings.database_url,
-        echo=settings.sqlalchemy_echo,
-        hide_parameters=True,
-        json_serializer=_parameters_to_json,
-        json_deserializer=Parameters.from_store,
-        pool_size=POOL_SIZE,
-        max_overflow=POOL_OVERFLOW,
-        pool_timeout=WAIT_SECONDS,
-        skip_autocommit_rollback=True,
-        connect_args={"isolation_level": None, "timeout": WAIT_SECONDS},
-    )
+    open_for = {"sqlite": _open_sqlite, "postgresql": _open_postgresql}
+    return open_for[settings.database_url.get_backend_name()](settings, patient)
+
+
+def _open_sqlite(settings: DatabaseSettings, patient: bool) -> AsyncEngine:
+    busy_seconds = 60 if patient else SQLITE_BUSY_SECONDS
+    engine = _create(settings, connect_args={"isolation_level": None, "timeout": busy_seconds})
     event.listen(engine.sync_engine, "connect", _set_up_sqlite)
     return engine
-
-
-def _parameters_to_json(parameters: Parameters) -> str:
-    return parameters.json
 
 
 def _set_up_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
@@ -56,99 +51,47 @@ def _set_up_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     cursor.close()
 
 
-class SqlConnection:
-    """A connection whose statements run to their end, whatever becomes of the caller."""
-
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
-
-    async def execute(self, statement: Executable, parameters: dict[str, Any] | None = None) -> CursorResult[Any]:
-        """Run a statement and fetch all that it returns.
-
-        Raises:
-            StoreUnavailable: the database is away or busy.
-            IntegrityError: a constraint of the tables is broken.
-        """
-        with translated():
-            return await uncut(self._connection.execute(statement, parameters))
-
-
-@asynccontextmanager
-async def connected(engine: AsyncEngine) -> AsyncIterator[SqlConnection]:
-    """A connection on which every statement stands for itself.
-
-    Raises:
-        StoreUnavailable: the database is away, or every connection is in use.
-    """
-    async with _checked_out(engine) as connection:
-        yield SqlConnection(connection)
+def _open_postgresql(settings: DatabaseSettings, patient: bool) -> AsyncEngine:
+    connect_args: dict[str, Any] = {"timeout": CONNECT_SECONDS}
+    if not patient:
+        connect_args["command_timeout"] = ANSWER_SECONDS
+    if settings.database_pgbouncer:
+        # A prepared statement would live in a server connection that somebody else is given next, and so would a
+        # setting of the session.
+        connect_args |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
+    elif not patient:
+        connect_args["server_settings"] = {
+            "application_name": "tradingagents",
+            "statement_timeout": f"{STATEMENT_SECONDS}s",
+            "lock_timeout": f"{STATEMENT_SECONDS}s",
+            "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
+        }
+    engine = _create(settings, isolation_level="AUTOCOMMIT", connect_args=connect_args)
+    event.listen(engine.sync_engine, "checkout", _replace_if_closed)
+    return engine
 
 
-@asynccontextmanager
-async def transaction(engine: AsyncEngine) -> AsyncIterator[SqlConnection]:
-    """A connection in a transaction: committed when the block ends, rolled back when an exception leaves it.
-
-    Raises:
-        StoreUnavailable: the database is away or busy, or every connection is in use. When that happens while the block
-            ends, whether it was kept is not known.
-    """
-    async with begun(engine) as connection:
-        yield SqlConnection(connection)
+def _replace_if_closed(_: DBAPIConnection, entry: ConnectionPoolEntry, __: PoolProxiedConnection) -> None:
+    """Have the pool open a new connection for one that the server has closed; the driver knows without asking."""
+    driver_connection: Any = entry.driver_connection
+    if driver_connection.is_closed():
+        raise DisconnectionError("The server has closed the connection")
 
 
-@asynccontextmanager
-async def begun(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """What `transaction` is made of, with SQLAlchemy's own connection."""
-    async with _checked_out(engine) as connection:
-        try:
-            await _run(connection, _BEGIN[engine.dialect.name])
-            yield connection
-        except BaseException:
-            await _roll_back(connection)
-            raise
-        try:
-            await _run(connection, "COMMIT")
-        except Exception:
-            await _roll_back(connection)
-            raise
+def _create(settings: DatabaseSettings, **options: Any) -> AsyncEngine:
+    return create_async_engine(
+        settings.database_url,
+        echo=settings.sqlalchemy_echo,
+        hide_parameters=True,
+        json_serializer=_parameters_to_json,
+        json_deserializer=Parameters.from_store,
+        pool_size=settings.database_pool_size,
+        max_overflow=settings.database_pool_overflow,
+        pool_timeout=settings.database_pool_timeout,
+        skip_autocommit_rollback=True,
+        **options,
+    )
 
 
-@asynccontextmanager
-async def _checked_out(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    connection = engine.connect()
-    try:
-        with translated():
-            await uncut(connection.start())
-        yield connection
-    finally:
-        if connection.sync_connection is not None:
-            await uncut(connection.close())
-
-
-async def _run(connection: AsyncConnection, sql: str) -> None:
-    with translated():
-        await uncut(connection.exec_driver_sql(sql))
-
-
-async def _roll_back(connection: AsyncConnection) -> None:
-    try:
-        await uncut(connection.exec_driver_sql("ROLLBACK"))
-    except Exception:  # noqa: BLE001
-        # Nobody can say what state this connection is in; the database rolls back when it is gone.
-        await uncut(connection.invalidate())
-
-
-async def uncut(work: Awaitable[T]) -> T:
-    """Wait until `work` has ended, and only then pass on a cancellation that came meanwhile."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        while not task.done():
-            try:
-                await asyncio.wait({task})
-            except asyncio.CancelledError:
-                continue
-        if not task.cancelled():
-            task.exception()
-        raise
+def _parameters_to_json(parameters: Parameters) -> str:
+    return parameters.json

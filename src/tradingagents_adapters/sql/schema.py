@@ -1,30 +1,76 @@
 """Bringing the database's schema up to date, and telling whether it is."""
 
 from pathlib import Path
+from typing import Final
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tradingagents_adapters.sql.engine import begun
+from tradingagents_adapters.settings import ConfigurationError, DatabaseSettings
+from tradingagents_adapters.sql.connections import connected, transaction
+from tradingagents_adapters.sql.engine import open_engine
+
+_MIGRATION_LOCK: Final = 7_310_579_285_141
+"""Any number that no other program takes for its own locks."""
 
 
-async def migrate(engine: AsyncEngine) -> None:
+async def migrate(settings: DatabaseSettings) -> None:
     """Bring the schema up to the newest revision; of several processes that do so at once one works and the rest wait.
 
     Raises:
         StoreUnavailable: the database is away or busy.
     """
-    async with begun(engine) as connection:
-        await connection.run_sync(_upgrade)
+    engine = open_engine(settings, patient=True)
+    try:
+        async with transaction(engine) as connection:
+            await connection.run_sync(take_turns)
+            await connection.run_sync(_upgrade)
+    finally:
+        await engine.dispose()
+
+
+def take_turns(connection: Connection) -> None:
+    """Wait until no other process migrates, and keep others waiting until the transaction ends.
+
+    On SQLite the transaction itself does that (`BEGIN IMMEDIATE`).
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+
+
+async def check_schema(engine: AsyncEngine) -> None:
+    """Refuse a database whose schema is not the one of this version.
+
+    Raises:
+        ConfigurationError: it is another one; the message names the command to run.
+        StoreUnavailable: the database is away or busy.
+    """
+    async with connected(engine) as connection:
+        found = await connection.run_sync(_current_revision)
+    if found != ScriptDirectory.from_config(_config()).get_current_head():
+        raise ConfigurationError(
+            f"the database's schema is {found or 'missing'}, not the one of this version: run `tradingagents migrate`"
+        )
+
+
+def _current_revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
 
 
 def _upgrade(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(_migrations()).replace("%", "%%"))
+    config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_migrations()).replace("%", "%%"))
+    return config
 
 
 def _migrations() -> Path:

@@ -1,5 +1,6 @@
 """Users and strategies in an SQL database: each method of the port is one statement."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -9,14 +10,15 @@ from sqlalchemy import Row, Select, bindparam, delete, func, insert, select, tru
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tradingagents_adapters.sql.engine import SqlConnection, connected, transaction
+from tradingagents_adapters.sql.connections import SqlConnection, connected, transaction
+from tradingagents_adapters.sql.engine import SQLITE_BUSY_SECONDS
 from tradingagents_adapters.sql.errors import is_unique_violation
 from tradingagents_adapters.sql.tables import strategies, users
 from tradingagents_core.domain.page import Page
 from tradingagents_core.domain.parameters import INTEGER_MAX
 from tradingagents_core.domain.strategy import Strategy, StrategyContent
 from tradingagents_core.domain.user import User
-from tradingagents_core.errors import EmailTaken, StrategyNameTaken, StrategyNotFound, UserNotFound
+from tradingagents_core.errors import EmailTaken, StoreUnavailable, StrategyNameTaken, StrategyNotFound, UserNotFound
 from tradingagents_core.ports import Store, StoreView, StoreWork
 
 
@@ -151,20 +153,41 @@ class _SqlWork(_SqlView, StoreWork):
 
 
 class SqlStore(Store):
-    """Keeps users and strategies in the database of an engine, whose tables the newest migration has made."""
+    """Keeps users and strategies in the database of an engine, whose tables the newest migration has made.
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    `read_in_transactions` is for a pgbouncer in between, which may give each statement outside a transaction to another
+    server connection.
+    """
+
+    def __init__(self, engine: AsyncEngine, *, read_in_transactions: bool = False) -> None:
         self._engine = engine
+        # SQLite lets in one writer at a time. Those of this process queue up here: in order, and without a connection.
+        self._writers = asyncio.Lock() if engine.dialect.name == "sqlite" else None
+        self._connected = transaction if read_in_transactions else connected
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[StoreView]:
-        async with connected(self._engine) as connection:
+        async with self._connected(self._engine) as connection:
             yield _SqlView(connection)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[StoreWork]:
-        async with transaction(self._engine) as connection:
+        async with self._turn(), transaction(self._engine) as connection:
             yield _SqlWork(connection)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        if self._writers is None:
+            yield
+            return
+        try:
+            await asyncio.wait_for(self._writers.acquire(), SQLITE_BUSY_SECONDS)
+        except TimeoutError as error:
+            raise StoreUnavailable(reason="other writers took too long") from error
+        try:
+            yield
+        finally:
+            self._writers.release()
 
 
 def _id(number: int) -> int:

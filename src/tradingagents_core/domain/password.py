@@ -27,7 +27,7 @@ def new_password(text: str) -> str:
     """
     check_unicode("password", text)
     password = normalize_password(text)
-    check_length("password", password, minimum=PASSWORD_MIN_LENGTH, maximum=PASSWORD_MAX_BYTES)
+    check_length("password", password, minimum=PASSWORD_MIN_LENGTH)
     if len(password.encode()) > PASSWORD_MAX_BYTES:
         raise InvalidInput(
             field="password", rule="too_large", message=f"should have at most {PASSWORD_MAX_BYTES} bytes as UTF-8"

@@ -63,5 +63,8 @@ class Strategy(StrategyContent):
 
         Raises:
             InvalidInput: a change breaks a rule of `StrategyContent`.
+            TypeError: a change is none of `StrategyChanges`, such as another owner.
         """
+        if not changes.keys() <= StrategyChanges.__annotations__.keys():
+            raise TypeError(f"only {', '.join(StrategyChanges.__annotations__)} of a strategy can be changed")
         return replace(self, updated_at=max(at, self.updated_at), **changes)

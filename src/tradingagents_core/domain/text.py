@@ -9,7 +9,7 @@ _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-def check_length(field: str, text: str, *, minimum: int = 0, maximum: int) -> None:
+def check_length(field: str, text: str, *, minimum: int = 0, maximum: int | None = None) -> None:
     """Refuse a text with fewer than `minimum` or more than `maximum` characters (code points).
 
     Raises:
@@ -18,7 +18,7 @@ def check_length(field: str, text: str, *, minimum: int = 0, maximum: int) -> No
     if len(text) < minimum:
         characters = "character" if minimum == 1 else "characters"
         raise InvalidInput(field=field, rule="string_too_short", message=f"should have at least {minimum} {characters}")
-    if len(text) > maximum:
+    if maximum is not None and len(text) > maximum:
         raise InvalidInput(field=field, rule="string_too_long", message=f"should have at most {maximum} characters")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tradingagents_core.domain.password import new_password
-from tradingagents_core.domain.user import User, normalize_email
+from tradingagents_core.domain.user import User, is_email, normalize_email
 from tradingagents_core.errors import EmailTaken, UserNotFound
 from tradingagents_core.ports import Clock, PasswordHasher, Store, StoreView
 
@@ -116,7 +116,8 @@ class DeactivateUser:
 
 
 async def _get_user(view: StoreView, email: str) -> User:
-    user = await view.find_user_by_email(normalize_email(email))
+    address = email.lower()
+    user = await view.find_user_by_email(address) if is_email(address) else None
     if user is None:
         raise UserNotFound(email)
     return user

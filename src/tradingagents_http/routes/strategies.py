@@ -1,6 +1,6 @@
 """Your strategies."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from tradingagents_core.domain.page import Page
 from tradingagents_core.domain.strategy import Strategy
@@ -36,10 +36,12 @@ async def list_strategies(core: Core, user: CurrentUser, page: Pagination) -> Pa
     responses=errors(400, 401, 409, 413, 415, 422, 503)
     | {201: {"headers": {"Location": {"description": "Where the strategy is.", "schema": {"type": "string"}}}}},
 )
-async def create_strategy(core: Core, user: CurrentUser, body: StrategyCreateBody, response: Response) -> Strategy:
+async def create_strategy(
+    request: Request, core: Core, user: CurrentUser, body: StrategyCreateBody, response: Response
+) -> Strategy:
     """Store a new strategy."""
     strategy = await core.create_strategy(owner_id=user.id, content=body.content())
-    response.headers["Location"] = f"{STRATEGIES}/{strategy.id}"
+    response.headers["Location"] = request.url_for("get_strategy", id=strategy.id).path
     return strategy
 
 

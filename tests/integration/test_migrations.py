@@ -1,0 +1,106 @@
+"""Alembic, as the document uses it, in a copy of what a checkout holds."""
+
+import re
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Final
+
+import pytest
+from processes import CHECKOUT, Machine, at_once, only_line
+
+DESCRIPTION: Final = '        sa.Column("description", sa.Text(), nullable=True),\n'
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Machine:
+    """A copy of the migrations, and a database that does not exist yet; there is no key for tokens."""
+    shutil.copy(CHECKOUT / "alembic.ini", tmp_path)
+    shutil.copytree(CHECKOUT / "migrations", tmp_path / "migrations", ignore=shutil.ignore_patterns("__pycache__"))
+    return Machine(tmp_path, {"DATABASE_URL": "sqlite+aiosqlite:///./migrated.db"})
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with the newest tables."""
+    folder = tmp_path_factory.mktemp("database")
+    machine = Machine(folder, {"DATABASE_URL": "sqlite+aiosqlite:///./migrated.db"})
+    alembic(machine, "--config", str(CHECKOUT / "alembic.ini"), "upgrade", "head")
+    return folder / "migrated.db"
+
+
+@pytest.fixture
+def migrated_checkout(checkout: Machine, database: Path) -> Machine:
+    shutil.copy(database, checkout.folder)
+    return checkout
+
+
+def alembic(machine: Machine, *arguments: str) -> CompletedProcess[str]:
+    ended = machine.run("alembic", *arguments)
+    assert ended.returncode == 0, ended.stderr
+    return ended
+
+
+def tables(machine: Machine) -> set[str]:
+    with closing(sqlite3.connect(machine.folder / "migrated.db")) as connection:
+        return {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+
+
+def revisions(machine: Machine) -> set[Path]:
+    return set((machine.folder / "migrations" / "versions").glob("*.py"))
+
+
+def test_head_can_be_left_and_reached_again(checkout: Machine) -> None:
+    seen = []
+    for arguments in (("upgrade", "head"), ("downgrade", "-1"), ("upgrade", "head")):
+        alembic(checkout, *arguments)
+        seen.append({"users", "strategies"} <= tables(checkout))
+    assert seen == [True, False, True]
+
+
+def test_the_migrations_lead_to_exactly_the_tables_of_the_code(migrated_checkout: Machine) -> None:
+    assert "No new upgrade operations detected." in alembic(migrated_checkout, "check").stdout
+
+
+def test_a_new_migration_that_has_nothing_to_change_can_be_made_and_run(migrated_checkout: Machine) -> None:
+    before = revisions(migrated_checkout)
+    alembic(migrated_checkout, "revision", "--autogenerate", "-m", "Description")
+    (revision,) = revisions(migrated_checkout) - before
+    alembic(migrated_checkout, "upgrade", "head")
+    identifier = re.search(r'^revision = ["\'](\w+)["\']$', revision.read_text(), re.MULTILINE)
+    assert identifier
+    assert alembic(migrated_checkout, "current").stdout.split() == [identifier[1], "(head)"]
+
+
+def test_a_column_that_the_database_lacks_is_seen_and_added_by_a_new_migration(checkout: Machine) -> None:
+    (first,) = (checkout.folder / "migrations" / "versions").glob("0001_*.py")
+    assert DESCRIPTION in first.read_text()
+    first.write_text(first.read_text().replace(DESCRIPTION, ""))
+    alembic(checkout, "upgrade", "head")
+    before = revisions(checkout)
+    alembic(checkout, "revision", "--autogenerate", "-m", "Add the description")
+    (second,) = revisions(checkout) - before
+    assert "add_column" in second.read_text()
+    alembic(checkout, "upgrade", "head")
+    alembic(checkout, "check")
+
+
+@pytest.mark.parametrize("attempt", [1, 2, 3])
+def test_of_four_that_migrate_an_empty_database_at_once_all_succeed(checkout: Machine, attempt: int) -> None:
+    ended = at_once(lambda _: checkout.run("alembic", "upgrade", "head"), range(4))
+    assert [each.returncode for each in ended] == [0, 0, 0, 0], [each.stderr for each in ended]
+    assert sum(each.stderr.count("Running upgrade") for each in ended) == len(revisions(checkout))
+
+
+def test_a_wrong_database_url_is_refused_in_one_line_that_names_the_variable(checkout: Machine) -> None:
+    refused = checkout.given(DATABASE_URL="foo").run("alembic", "upgrade", "head")
+    assert only_line(refused).startswith("error: DATABASE_URL ")
+    assert refused.returncode == 1
+
+
+def test_a_database_that_cannot_be_opened_is_refused_in_one_line(checkout: Machine) -> None:
+    refused = checkout.given(DATABASE_URL="sqlite+aiosqlite:///./missing/some.db").run("alembic", "upgrade", "head")
+    assert only_line(refused).startswith("error: DATABASE_URL ")
+    assert refused.returncode == 1

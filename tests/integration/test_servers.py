@@ -1,0 +1,149 @@
+"""The documented ways to run the API, and the document's client, as processes."""
+
+import json
+import re
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import pytest
+from processes import GUNICORN, KEY, SERVE, UVICORN, Machine
+
+EMAIL: Final = "user@example.com"
+PASSWORD: Final = "password123"
+
+CLIENT: Final = """\
+import httpx
+async def main():
+    async with httpx.AsyncClient(base_url="http://localhost:8000") as client:
+        # Login
+        response = await client.post("/api/v1/auth/login", data={
+            "username": "user@example.com",
+            "password": "password123"
+        })
+        token = response.json()["access_token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        # List strategies
+        response = await client.get("/api/v1/strategies", headers=headers)
+        strategies = response.json()["items"]
+        # Create strategy
+        response = await client.post("/api/v1/strategies", headers=headers, json={
+            "name": "New Strategy",
+            "description": "Test",
+            "parameters": {},
+        })
+        new_strategy = response.json()
+        print(f"Created strategy: {new_strategy['id']}")
+import asyncio
+asyncio.run(main())
+"""
+"""The Python client example of the reference, whose published text has lost its indentation."""
+
+WAYS_TO_SERVE: Final = {
+    "uvicorn": UVICORN,
+    "uvicorn with --reload": (*UVICORN, "--reload"),
+    "uvicorn with the module of the HTTP side": ("uvicorn", "tradingagents_http.main:app"),
+    "tradingagents serve": SERVE,
+}
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path, {"JWT_SECRET_KEY": KEY})
+
+
+@pytest.fixture(scope="module")
+def give_account(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Machine], None]:
+    first = Machine(tmp_path_factory.mktemp("account"))
+    created = first.run("tradingagents", "users", "create", EMAIL, "--password-stdin", typed=f"{PASSWORD}\n")
+    assert created.returncode == 0, created.stderr
+
+    def copy(machine: Machine) -> None:
+        shutil.copy(first.folder / "tradingagents.db", machine.folder)
+
+    return copy
+
+
+@pytest.mark.parametrize("command", WAYS_TO_SERVE.values(), ids=WAYS_TO_SERVE.keys())
+def test_a_server_answers_on_an_empty_database_and_ends_by_itself_when_asked_to(
+    machine: Machine, command: tuple[str, ...]
+) -> None:
+    with machine.serving(*command) as server:
+        health = server.client.get("/health")
+        login = server.log_in(EMAIL, PASSWORD)
+        status = server.stop()
+
+    assert health.json() == {"status": "healthy", "version": "1.0.0"}
+    assert login.status_code == 401
+    assert status in (0, -signal.SIGTERM)
+    assert "Application shutdown complete." in server.output()
+    assert "Traceback" not in server.output()
+
+
+@pytest.fixture(scope="module")
+def gunicorn_on_an_empty_database(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, str]:
+    """How gunicorn ended that was asked to when all its workers had come up, and what it wrote."""
+    machine = Machine(tmp_path_factory.mktemp("gunicorn"), {"JWT_SECRET_KEY": KEY})
+    with machine.serving(*GUNICORN) as server:
+        server.wait_for_output("Application startup complete.", times=4)
+        return server.stop(), server.output()
+
+
+def test_four_gunicorn_workers_migrate_an_empty_database_at_once_and_all_come_up(
+    gunicorn_on_an_empty_database: tuple[int, str],
+) -> None:
+    _, output = gunicorn_on_an_empty_database
+    started = re.findall(r"Started server process \[(\d+)\]", output)
+    booted = re.findall(r"Booting worker with pid: (\d+)", output)
+    assert len(booted) == 4
+    assert sorted(started) == sorted(booted)
+
+
+def test_gunicorn_and_its_workers_end_by_themselves_when_asked_to(
+    gunicorn_on_an_empty_database: tuple[int, str],
+) -> None:
+    status, output = gunicorn_on_an_empty_database
+    assert status == 0
+    assert output.count("Application shutdown complete.") == 4
+    assert "Traceback" not in output
+
+
+def test_what_was_acknowledged_is_there_after_the_server_was_killed(
+    machine: Machine, give_account: Callable[[Machine], None]
+) -> None:
+    give_account(machine)
+    with machine.serving(*UVICORN) as server:
+        headers = {"Authorization": f"Bearer {server.token(EMAIL, PASSWORD)}"}
+        created = [
+            server.client.post("/api/v1/strategies", headers=headers, json={"name": name, "parameters": {"n": name}})
+            for name in ("first", "second", "third")
+        ]
+        server.kill()
+    assert [response.status_code for response in created] == [201, 201, 201]
+
+    with machine.serving(*UVICORN) as server:
+        listed = server.client.get("/api/v1/strategies", headers=headers).json()
+
+    assert listed["items"] == [response.json() for response in created]
+
+
+def test_the_documents_client_creates_its_strategy_once_and_is_refused_a_second_one(
+    machine: Machine, give_account: Callable[[Machine], None]
+) -> None:
+    give_account(machine)
+    with machine.serving(*UVICORN) as server:
+        client = machine.folder / "client.py"
+        # The document's "localhost" stays: what the client connects to is the name, not the address.
+        client.write_text(CLIENT.replace(":8000", f":{server.client.base_url.port}"))
+        first, second = (machine.run(sys.executable, "client.py") for _ in range(2))
+        headers = {"Authorization": f"Bearer {server.token(EMAIL, PASSWORD)}"}
+        listed = server.client.get("/api/v1/strategies", headers=headers).json()
+
+    assert (first.returncode, first.stdout, first.stderr) == (0, "Created strategy: 1\n", "")
+    assert second.returncode == 1
+    assert second.stderr.endswith("KeyError: 'id'\n")
+    assert '"POST /api/v1/strategies HTTP/1.1" 409' in server.output()
+    assert [item["name"] for item in listed["items"]] == ["New Strategy"], json.dumps(listed)
