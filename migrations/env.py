@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from tradingagents_adapters.settings import ConfigurationError, DatabaseSettings, load_settings
 from tradingagents_adapters.sql.connections import transaction
 from tradingagents_adapters.sql.engine import open_engine
-from tradingagents_adapters.sql.schema import take_turns
+from tradingagents_adapters.sql.schema import check_references, take_turns
 from tradingagents_adapters.sql.tables import UtcDateTime, metadata
 from tradingagents_core.errors import StoreUnavailable
 
@@ -22,6 +22,7 @@ def render_item(kind: str, item: object, _: object) -> str | bool:
 
 def run(connection: Connection) -> None:
     """Run what was asked for in the transaction of this connection."""
+    take_turns(connection)
     context.configure(
         connection=connection,
         target_metadata=metadata,
@@ -29,14 +30,14 @@ def run(connection: Connection) -> None:
         render_item=render_item,
     )
     context.run_migrations()
+    check_references(connection)
 
 
 async def run_on_own_engine() -> None:
     """Run what was asked for in the database of DATABASE_URL; of several processes one works and the rest wait."""
-    engine = open_engine(load_settings(DatabaseSettings), patient=True)
+    engine = open_engine(load_settings(DatabaseSettings), for_migrations=True)
     try:
         async with transaction(engine) as connection:
-            await connection.run_sync(take_turns)
             await connection.run_sync(run)
     finally:
         await engine.dispose()

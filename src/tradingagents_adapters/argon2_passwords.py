@@ -3,24 +3,31 @@
 import asyncio
 import logging
 import secrets
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, TypeVar
 
 import argon2
 from argon2.exceptions import Argon2Error, VerifyMismatchError
 
+from tradingagents_core.errors import PasswordHasherBusy
 from tradingagents_core.ports import PasswordHasher
 
-MEMORY_KIB: Final = 19_456
-TIME_COST: Final = 2
-PARALLELISM: Final = 1
-"""Together with the two above: the floor that OWASP's Password Storage Cheat Sheet gives for argon2id."""
+MEMORY_KIB_MIN: Final = 19_456
+TIME_COST_MIN: Final = 2
+PARALLELISM_MIN: Final = 1
+"""Together with the two above: the least that OWASP's Password Storage Cheat Sheet accepts for argon2id."""
+
+WAITING_MAX: Final = 100
+"""How many passwords may wait for a thread: about two seconds' work for two threads."""
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
 
 class Argon2PasswordHasher(PasswordHasher):
-    """Hashes with argon2id. At most `threads` hashes are computed at once, the rest wait their turn.
+    """Hashes with argon2id. At most `threads` hashes are computed at once; up to `WAITING_MAX` more wait their turn.
 
     A hash takes `memory_kib` KiB of memory while it is computed.
     """
@@ -28,22 +35,23 @@ class Argon2PasswordHasher(PasswordHasher):
     def __init__(
         self,
         *,
-        memory_kib: int = MEMORY_KIB,
-        time_cost: int = TIME_COST,
-        parallelism: int = PARALLELISM,
+        memory_kib: int = MEMORY_KIB_MIN,
+        time_cost: int = TIME_COST_MIN,
+        parallelism: int = PARALLELISM_MIN,
         threads: int = 2,
     ) -> None:
         self._argon2 = argon2.PasswordHasher(time_cost=time_cost, memory_cost=memory_kib, parallelism=parallelism)
-        self._threads = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="argon2")
+        self._executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="argon2")
+        self._under_way_max = threads + WAITING_MAX
+        self._under_way = 0
         self._nobodys_hash = self._argon2.hash(secrets.token_bytes(16))
 
     async def hash(self, password: str) -> str:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._hash, password)
+        return await self._in_a_thread(self._hash, password)
 
     async def verify(self, *, password: str, password_hash: str | None) -> bool:
-        loop = asyncio.get_running_loop()
         some_hash = self._nobodys_hash if password_hash is None else password_hash
-        matches = await loop.run_in_executor(self._threads, self._verify, password, some_hash)
+        matches = await self._in_a_thread(self._verify, password, some_hash)
         return matches and password_hash is not None
 
     def needs_rehash(self, password_hash: str) -> bool:
@@ -57,6 +65,15 @@ class Argon2PasswordHasher(PasswordHasher):
             or made.salt_len < now.salt_len
             or made.hash_len < now.hash_len
         )
+
+    async def _in_a_thread(self, work: Callable[..., T], *texts: str) -> T:
+        if self._under_way >= self._under_way_max:
+            raise PasswordHasherBusy
+        self._under_way += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work, *texts)
+        finally:
+            self._under_way -= 1
 
     def _hash(self, password: str) -> str:
         return self._argon2.hash(_encoded(password))

@@ -11,6 +11,7 @@ from tradingagents_adapters.clock import utc_now
 from tradingagents_adapters.jwt_tokens import JwtTokenService
 from tradingagents_adapters.settings import DatabaseSettings
 from tradingagents_adapters.sql.engine import open_engine
+from tradingagents_adapters.sql.login_failures import SqlLoginFailures
 from tradingagents_adapters.sql.schema import check_schema, migrate
 from tradingagents_adapters.sql.store import SqlStore
 from tradingagents_core.use_cases import UseCases
@@ -19,7 +20,8 @@ from tradingagents_core.use_cases import UseCases
 class Container(containers.DeclarativeContainer):
     """Every part of the service, made when it is first asked for. Any part can be overridden with another adapter.
 
-    `tokens` and `use_cases` need all `Settings`; the other parts make do with `DatabaseSettings`.
+    `tokens` and `use_cases` need all `Settings`, `passwords` needs `AccountSettings`; the other parts make do with
+    `DatabaseSettings`.
     """
 
     settings = providers.Dependency(instance_of=DatabaseSettings)
@@ -27,7 +29,14 @@ class Container(containers.DeclarativeContainer):
     clock = providers.Object(utc_now)
     engine = providers.Singleton(open_engine, settings)
     store = providers.Singleton(SqlStore, engine, read_in_transactions=settings.provided.database_pgbouncer)
-    passwords = providers.Singleton(Argon2PasswordHasher)
+    failures = providers.Singleton(SqlLoginFailures, engine, read_in_transactions=settings.provided.database_pgbouncer)
+    passwords = providers.Singleton(
+        Argon2PasswordHasher,
+        memory_kib=settings.provided.password_hash_memory_kib,
+        time_cost=settings.provided.password_hash_time_cost,
+        parallelism=settings.provided.password_hash_parallelism,
+        threads=settings.provided.password_hash_threads,
+    )
     tokens = providers.Singleton(
         JwtTokenService,
         secret_key=settings.provided.jwt_secret_key.get_secret_value.call(),
@@ -35,7 +44,9 @@ class Container(containers.DeclarativeContainer):
         lifetime=providers.Factory(timedelta, minutes=settings.provided.jwt_expiration_minutes),
         clock=clock,
     )
-    use_cases = providers.Singleton(UseCases.over, store=store, tokens=tokens, passwords=passwords, clock=clock)
+    use_cases = providers.Singleton(
+        UseCases.over, store=store, failures=failures, tokens=tokens, passwords=passwords, clock=clock
+    )
 
 
 @asynccontextmanager

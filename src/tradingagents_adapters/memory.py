@@ -1,6 +1,6 @@
-"""A store in this process's memory, for tests, trials and services that need not remember.
+"""Stores in this process's memory, for tests, trials and services that need not remember.
 
-It keeps every promise of the port: blocks are whole or nothing, writers take turns. What it holds ends with the
+They keep every promise of their ports: blocks are whole or nothing, writers take turns. What they hold ends with the
 process.
 """
 
@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 
+from tradingagents_core.domain.login_throttle import FORGOTTEN_AFTER, FailureCount
 from tradingagents_core.domain.page import Page
 from tradingagents_core.domain.strategy import Strategy, StrategyContent
 from tradingagents_core.domain.user import User
 from tradingagents_core.errors import EmailTaken, StrategyNameTaken, StrategyNotFound, UserNotFound
-from tradingagents_core.ports import Store, StoreView, StoreWork
+from tradingagents_core.ports import LoginFailures, Store, StoreView, StoreWork
 
 
 @dataclass(slots=True)
@@ -144,3 +145,23 @@ class MemoryStore(Store):
             work = _MemoryWork(self._tables, self._ids)
             yield work
             work.commit()
+
+
+class MemoryLoginFailures(LoginFailures):
+    """Counts failed logins in memory, for one process."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, FailureCount] = {}
+
+    async def find(self, keys: Sequence[str]) -> Mapping[str, FailureCount]:
+        return {key: self._counts[key] for key in keys if key in self._counts}
+
+    async def add(self, keys: Sequence[str], *, at: datetime) -> None:
+        self._counts = {key: count for key, count in self._counts.items() if at - count.last_at <= FORGOTTEN_AFTER}
+        for key in keys:
+            before = self._counts.get(key)
+            self._counts[key] = FailureCount(count=before.count + 1 if before else 1, last_at=at)
+
+    async def clear(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            self._counts.pop(key, None)

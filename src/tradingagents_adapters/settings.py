@@ -1,15 +1,17 @@
 """What the environment and the file `.env` say, checked before anything starts."""
 
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self, TypeVar
 
-from pydantic import Field, PlainValidator, SecretStr, ValidationError, model_validator
+from pydantic import Field, IPvAnyNetwork, PlainValidator, SecretStr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from tradingagents_adapters.argon2_passwords import MEMORY_KIB_MIN, PARALLELISM_MIN, TIME_COST_MIN
 from tradingagents_adapters.jwt_tokens import KEY_MIN_BYTES, LIFETIME_MAX
 
 _DRIVERS: Final = {
@@ -20,6 +22,12 @@ _DRIVERS: Final = {
     "postgresql+asyncpg": "postgresql+asyncpg",
 }
 """What a URL may begin with, and the driver that it stands for."""
+
+_WELL_KNOWN_KEY: Final = re.compile(
+    "change.?(me|this|it|in.?prod)|your.{0,9}(secret|key)|replace.?(me|this|with)"
+    "|a-string-secret-at-least-256-bits-long|09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7"
+)
+"""What examples say where a key should stand, and the whole keys of two well-read tutorials."""
 
 
 class ConfigurationError(Exception):
@@ -73,13 +81,32 @@ class DatabaseSettings(BaseSettings):
         return self.migrate_on_start
 
 
-class Settings(DatabaseSettings):
+class AccountSettings(DatabaseSettings):
+    """What those need to know who also make and check passwords."""
+
+    password_hash_memory_kib: Annotated[int, Field(ge=MEMORY_KIB_MIN, le=4 * 1024 * 1024)] = MEMORY_KIB_MIN
+    password_hash_time_cost: Annotated[int, Field(ge=TIME_COST_MIN, le=100)] = TIME_COST_MIN
+    password_hash_parallelism: Annotated[int, Field(ge=PARALLELISM_MIN, le=64)] = PARALLELISM_MIN
+    password_hash_threads: Annotated[int, Field(ge=1, le=64)] = 2
+    """Passwords that a process hashes at once."""
+
+
+class Settings(AccountSettings):
     """All that the HTTP service needs to know."""
 
     jwt_secret_key: SecretStr
     jwt_algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
     jwt_expiration_minutes: Annotated[int, Field(ge=1, le=LIFETIME_MAX // timedelta(minutes=1))] = 30
     cors_origins: list[str] = ["*"]
+    cors_allow_credentials: bool = False
+    trusted_proxies: list[IPvAnyNetwork] = []
+    """The proxies whose `X-Forwarded-For` is believed, as addresses or networks."""
+
+    @model_validator(mode="after")
+    def _credentials_are_for_named_origins(self) -> Self:
+        if self.cors_allow_credentials and "*" in self.cors_origins:
+            raise ValueError('CORS_ALLOW_CREDENTIALS needs named origins in CORS_ORIGINS, not "*"')
+        return self
 
     @model_validator(mode="after")
     def _key_is_long_enough(self) -> Self:
@@ -90,6 +117,8 @@ class Settings(DatabaseSettings):
             raise ValueError(_key_message("is not UTF-8 text", minimum)) from None
         if len(key) < minimum:
             raise ValueError(_key_message(f"is too short for {self.jwt_algorithm}", minimum))
+        if _WELL_KNOWN_KEY.search(key.decode().lower()):
+            raise ValueError(_key_message("is an example that everybody knows", minimum))
         return self
 
 

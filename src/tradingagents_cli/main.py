@@ -19,8 +19,14 @@ from tradingagents_adapters.argon2_passwords import Argon2PasswordHasher
 from tradingagents_adapters.clock import utc_now
 from tradingagents_adapters.container import Container, running
 from tradingagents_adapters.jwt_tokens import JwtTokenService
-from tradingagents_adapters.memory import MemoryStore
-from tradingagents_adapters.settings import ConfigurationError, DatabaseSettings, Settings, load_settings
+from tradingagents_adapters.memory import MemoryLoginFailures, MemoryStore
+from tradingagents_adapters.settings import (
+    AccountSettings,
+    ConfigurationError,
+    DatabaseSettings,
+    Settings,
+    load_settings,
+)
 from tradingagents_adapters.sql import schema
 from tradingagents_core.domain.user import User
 from tradingagents_core.errors import TradingAgentsError, Unavailable
@@ -65,7 +71,14 @@ def serve(
     """Serve the API over HTTP."""
     load_settings(Settings)
     uvicorn.run(
-        "tradingagents_http.main:app", host=host, port=port, workers=workers, reload=reload, server_header=False
+        "tradingagents_http.main:app",
+        host=host,
+        port=port,
+        workers=workers,
+        reload=reload,
+        server_header=False,
+        # The application reads what TRUSTED_PROXIES say itself.
+        proxy_headers=False,
     )
 
 
@@ -80,7 +93,13 @@ def migrate() -> None:
 def openapi() -> None:
     """Print the OpenAPI document of the API."""
     tokens = JwtTokenService(secret_key=_new_key(), algorithm="HS256", lifetime=timedelta(minutes=30), clock=utc_now)
-    core = UseCases.over(store=MemoryStore(), tokens=tokens, passwords=Argon2PasswordHasher(), clock=utc_now)
+    core = UseCases.over(
+        store=MemoryStore(),
+        failures=MemoryLoginFailures(),
+        tokens=tokens,
+        passwords=Argon2PasswordHasher(),
+        clock=utc_now,
+    )
     typer.echo(json.dumps(create_app(core).openapi(), indent=2))
 
 
@@ -158,7 +177,7 @@ def _run(work: Callable[[Container], Awaitable[T]]) -> T:
     """Do the work over the database of the environment, whose schema is brought up to date first."""
 
     async def work_while_running() -> T:
-        container = Container(settings=load_settings(DatabaseSettings))
+        container = Container(settings=load_settings(AccountSettings))
         async with running(container):
             return await work(container)
 

@@ -40,6 +40,14 @@ class InvalidToken(AuthenticationFailed):
         super().__init__("Invalid or expired token")
 
 
+class TooManyAttempts(TradingAgentsError):
+    """The caller has to wait `retry_after` seconds before the next try."""
+
+    def __init__(self, *, retry_after: int) -> None:
+        super().__init__("Too many failed logins; try again later")
+        self.retry_after = retry_after
+
+
 class NotFound(TradingAgentsError):
     """What was asked for does not exist for this caller."""
 
@@ -90,6 +98,13 @@ class Unavailable(TradingAgentsError):
         super().__init__(message)
         self.reason = reason
         self.retry_after = retry_after
+
+
+class PasswordHasherBusy(Unavailable):
+    """More passwords are waiting to be hashed than would be in reasonable time."""
+
+    def __init__(self) -> None:
+        super().__init__("Too many logins at once; try again shortly", reason="the queue of passwords is full")
 
 
 class StoreUnavailable(Unavailable):

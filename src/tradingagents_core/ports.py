@@ -1,11 +1,12 @@
 """What the rules ask of the outside world. Each docstring is the contract that every adapter keeps."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import TypeAlias
 
+from tradingagents_core.domain.login_throttle import FailureCount
 from tradingagents_core.domain.page import Page
 from tradingagents_core.domain.strategy import Strategy, StrategyContent
 from tradingagents_core.domain.token import TokenClaims
@@ -18,7 +19,8 @@ Clock: TypeAlias = Callable[[], datetime]
 class StoreView(ABC):
     """What can be read in a block of a store.
 
-    What is read equals what was stored, microseconds and key order included.
+    What is read equals what was stored, microseconds and key order included. What has been read stays as it is,
+    whatever is stored later.
     """
 
     @abstractmethod
@@ -53,14 +55,13 @@ class StoreView(ABC):
 class StoreWork(StoreView):
     """What can be read and changed in a writing block; its reads see its own changes.
 
-    After an error has come out of a method, nothing more may be asked of the block: let the error leave it.
+    The caller's part: take a user's row (`lock_user`) before a change to that user or to that owner's strategies; and
+    once an error has come out of a method, ask nothing more of the block, but let the error leave it.
     """
 
     @abstractmethod
     async def lock_user(self, user_id: int) -> User:
-        """Take this user's row until the block ends: other blocks that take the same row wait for this one.
-
-        Every change to a user or to an owner's strategies takes that row first.
+        """Take this user's row until the block ends, and read it; other blocks that take the same row wait for this.
 
         Raises:
             UserNotFound: there is no such user.
@@ -119,19 +120,47 @@ class Store(ABC):
 
     @abstractmethod
     def read(self) -> AbstractAsyncContextManager[StoreView]:
-        """A block that sees what has been committed, and makes no writer wait."""
+        """A block that sees what has been committed, and makes no writer wait.
+
+        Two reads in it may be of different moments.
+        """
 
     @abstractmethod
     def write(self) -> AbstractAsyncContextManager[StoreWork]:
         """A block that is one transaction: left normally everything in it is kept, with an exception nothing is."""
 
 
+class LoginFailures(ABC):
+    """Counts failed logins under keys, for all processes of the service alike.
+
+    Every method may raise `StoreUnavailable`.
+    """
+
+    @abstractmethod
+    async def find(self, keys: Sequence[str]) -> Mapping[str, FailureCount]:
+        """The counts under those of the keys that have one."""
+
+    @abstractmethod
+    async def add(self, keys: Sequence[str], *, at: datetime) -> None:
+        """Count one more failure `at` this time under each key; two at once are counted as two.
+
+        A count whose last failure is more than `FORGOTTEN_AFTER` ago starts anew.
+        """
+
+    @abstractmethod
+    async def clear(self, keys: Sequence[str]) -> None:
+        """Forget the counts under these keys."""
+
+
 class TokenService(ABC):
-    """Issues bearer tokens and recognises its own."""
+    """Issues bearer tokens (RFC 6750) and recognises its own."""
 
     @abstractmethod
     def issue(self, *, user_id: int) -> str:
-        """A new token for this user: ASCII, different from every other, valid from now on and for a limited time."""
+        """A new token for this user: ASCII, different from every other, valid from now on and for a limited time.
+
+        Its id, too, is different from every other.
+        """
 
     @abstractmethod
     def verify(self, token: str) -> TokenClaims:
@@ -145,7 +174,8 @@ class TokenService(ABC):
 class PasswordHasher(ABC):
     """Turns passwords into hashes that tell nothing, without holding up the event loop.
 
-    Passwords are given in the form of `normalize_password`; every character of them counts.
+    Passwords are given in the form of `normalize_password`; every character of them counts. `hash` and `verify`
+    may raise `PasswordHasherBusy`.
     """
 
     @abstractmethod
@@ -161,4 +191,4 @@ class PasswordHasher(ABC):
 
     @abstractmethod
     def needs_rehash(self, password_hash: str) -> bool:
-        """Whether the hash was made with weaker parameters than hashes are made with now."""
+        """Whether a hash that `verify` has recognised was made with weaker parameters than hashes are made with now."""

@@ -11,8 +11,9 @@ from starlette.types import Lifespan
 
 from tradingagents_core import __version__
 from tradingagents_core.use_cases import UseCases
+from tradingagents_http.client_address import Network
 from tradingagents_http.errors import handle_errors
-from tradingagents_http.middleware import BodyLimit, HeadAsGet, JsonCors, LastResort
+from tradingagents_http.middleware import BodyLimit, HeadAsGet, JsonCors, LastResort, SafeHeaders
 from tradingagents_http.paths import LOGIN
 from tradingagents_http.routes import auth, health, strategies
 
@@ -21,9 +22,18 @@ LOGIN_BODY_MAX_BYTES: Final = 8 * 1024
 
 
 def create_app(
-    core: UseCases, *, cors_origins: Sequence[str] = ("*",), lifespan: Lifespan[FastAPI] | None = None
+    core: UseCases,
+    *,
+    cors_origins: Sequence[str] = ("*",),
+    cors_allow_credentials: bool = False,
+    trusted_proxies: Sequence[Network] = (),
+    lifespan: Lifespan[FastAPI] | None = None,
 ) -> FastAPI:
-    """The REST API over these use cases. Browsers of `cors_origins` may read its answers, without credentials."""
+    """The REST API over these use cases.
+
+    Pages of `cors_origins` may read its answers, with the browser's credentials only where that is allowed. The address
+    of a client is what `trusted_proxies` say it is.
+    """
     app = FastAPIOffline(
         title="TradingAgents REST API",
         version=__version__,
@@ -32,10 +42,12 @@ def create_app(
         generate_unique_id_function=_operation_id,
         lifespan=lifespan,
         middleware=[
+            Middleware(SafeHeaders),
             Middleware(HeadAsGet),
             Middleware(
                 JsonCors,
                 allow_origins=cors_origins,
+                allow_credentials=cors_allow_credentials,
                 allow_methods=("GET", "HEAD", "POST", "PUT", "DELETE"),
                 allow_headers=("Authorization", "Content-Type"),
                 expose_headers=("Location", "Retry-After", "WWW-Authenticate"),
@@ -45,6 +57,7 @@ def create_app(
         ],
     )
     app.state.core = core
+    app.state.trusted_proxies = trusted_proxies
     handle_errors(app)
     for routes in (health, auth, strategies):
         app.include_router(routes.router)

@@ -7,6 +7,7 @@ from fastapi.security import OAuth2PasswordBearer
 
 from tradingagents_core.domain.user import User
 from tradingagents_core.use_cases import UseCases
+from tradingagents_http.client_address import client_address
 from tradingagents_http.errors import NO_TOKEN
 from tradingagents_http.paths import LOGIN
 
@@ -21,6 +22,14 @@ async def _core(request: Request) -> UseCases:
 
 Core = Annotated[UseCases, Depends(_core)]
 """The use cases that the application was created with."""
+
+
+async def _source(request: Request) -> str:
+    return client_address(request, request.app.state.trusted_proxies)
+
+
+Source = Annotated[str, Depends(_source)]
+"""The address that the request comes from."""
 
 
 async def _current_user(request: Request, core: Core, token: Annotated[str | None, Security(_bearer_token)]) -> User:

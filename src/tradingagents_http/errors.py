@@ -18,6 +18,7 @@ from tradingagents_core.errors import (
     InvalidInput,
     InvalidToken,
     NotFound,
+    TooManyAttempts,
     TradingAgentsError,
     Unavailable,
 )
@@ -27,6 +28,7 @@ STATUSES: Final[Mapping[type[TradingAgentsError], int]] = {
     AuthenticationFailed: 401,
     NotFound: 404,
     Conflict: 409,
+    TooManyAttempts: 429,
     Unavailable: 503,
 }
 """The status of each family of core errors."""
@@ -66,6 +68,8 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
             headers = INVALID_TOKEN
         case AuthenticationFailed():
             headers = NO_TOKEN
+        case TooManyAttempts():
+            headers = {"Retry-After": str(error.retry_after)}
         case Unavailable():
             _log.warning("Answered %d: %r", status, error.reason)
             headers = {"Retry-After": str(error.retry_after)}

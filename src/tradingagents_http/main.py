@@ -1,5 +1,6 @@
 """The HTTP service as the environment configures it: `app` is for uvicorn, gunicorn and their like."""
 
+import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ BOOT_FAILED = 3
 
 
 def _configured_app() -> FastAPI:
+    _log_to_standard_error()
     try:
         settings = load_settings(Settings)
     except ConfigurationError as error:
@@ -29,9 +31,26 @@ def _configured_app() -> FastAPI:
         async with running(container):
             yield
 
-    app = create_app(container.use_cases(), cors_origins=settings.cors_origins, lifespan=lifespan)
+    app = create_app(
+        container.use_cases(),
+        cors_origins=settings.cors_origins,
+        cors_allow_credentials=settings.cors_allow_credentials,
+        trusted_proxies=settings.trusted_proxies,
+        lifespan=lifespan,
+    )
     app.add_middleware(BriefStartFailure, expected=(ConfigurationError, TradingAgentsError))
     return app
+
+
+def _log_to_standard_error() -> None:
+    """Show what the service logs, where the one who runs it has not said otherwise."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    for package in ("tradingagents_core", "tradingagents_adapters", "tradingagents_http"):
+        logger = logging.getLogger(package)
+        if not logger.hasHandlers():
+            logger.addHandler(handler)
+            logger.setLevel(logging.INFO)
 
 
 app = _configured_app()

@@ -1,9 +1,10 @@
 """What happens to every request around its route, as plain ASGI."""
 
 import logging
+import secrets
 import sys
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, TypeAlias
 
 from fastapi import HTTPException
 from fastapi.middleware.cors import CORSMiddleware
@@ -13,6 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tradingagents_core.errors import Unavailable
 from tradingagents_http.errors import error_response
+
+_RawHeaders: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
 _log: Final = logging.getLogger(__name__)
 
@@ -34,8 +37,49 @@ class BriefStartFailure:
         await self._app(scope, receive, send_briefly if scope["type"] == "lifespan" else send)
 
 
+class SafeHeaders:
+    """Tells browsers and caches to do nothing with an answer but show it to whom it was sent.
+
+    Answers of the API are not stored (RFC 9111, 5.2.2.5). The pages of the documentation may run the scripts that come
+    from here (Content Security Policy Level 3).
+    """
+
+    _EVERYWHERE: Final[_RawHeaders] = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
+    _DATA: Final[_RawHeaders] = (
+        (b"cache-control", b"no-store"),
+        (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    )
+    _PAGES: Final[_RawHeaders] = (
+        (
+            b"content-security-policy",
+            b"default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+            b"img-src 'self' data:; connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'none'; "
+            b"frame-ancestors 'none'",
+        ),
+    )
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_safely(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = message["headers"] = [*message.get("headers", ()), *self._EVERYWHERE]
+                media_type = next((value for name, value in headers if name == b"content-type"), b"")
+                if media_type.startswith(b"text/html"):
+                    headers += self._PAGES
+                elif not media_type.startswith((b"text/", b"image/")):
+                    headers += self._DATA
+            await send(message)
+
+        await self._app(scope, receive, send_safely if scope["type"] == "http" else send)
+
+
 class LastResort:
-    """Answers 500 for an exception that nothing else answered, and logs it once with its trace."""
+    """Answers 500 for an exception that nothing else answered, and logs it once with its trace.
+
+    The id in the log line goes out as `X-Request-ID`, for whoever reports the failure.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -56,8 +100,10 @@ class LastResort:
         except Exception:
             if started:
                 raise
-            _log.exception("Unexpected error while answering %s %r", scope["method"], scope["path"])
-            await error_response(500, "Internal Server Error")(scope, receive, send)
+            request_id = secrets.token_hex(8)
+            _log.exception("Unexpected error in request %s: %s %r", request_id, scope["method"], scope["path"])
+            response = error_response(500, "Internal Server Error", {"X-Request-ID": request_id})
+            await response(scope, receive, send)
 
 
 class JsonCors(CORSMiddleware):

@@ -12,12 +12,14 @@ _DESCRIPTIONS: Final = {
     413: "Content Too Large",
     415: "Unsupported Media Type",
     422: "Validation Error - Failed Pydantic validation",
+    429: "Too Many Requests - Too many failed logins",
     500: "Internal Server Error",
     503: "Service Unavailable - Try again shortly",
 }
 
 _HEADERS: Final = {
     401: ("WWW-Authenticate", "How to authenticate (RFC 6750, 3)."),
+    429: ("Retry-After", "Seconds to wait before the next try."),
     503: ("Retry-After", "Seconds to wait before the next try."),
 }
 

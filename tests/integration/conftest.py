@@ -1,19 +1,24 @@
-"""The API over every store, called in this process."""
+"""The API over every store, called in this process, and the PostgreSQL servers of the tests."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import asyncpg
 import httpx
 import pytest
 from in_process import PASSWORD, Api
+from postgresql import Database, Databases, PostgresqlServer, external_databases, running_server
 from sqlalchemy.engine import URL
 
 from tradingagents_adapters.argon2_passwords import Argon2PasswordHasher
 from tradingagents_adapters.clock import utc_now
 from tradingagents_adapters.jwt_tokens import JwtTokenService
-from tradingagents_adapters.memory import MemoryStore
+from tradingagents_adapters.memory import MemoryLoginFailures, MemoryStore
 from tradingagents_adapters.settings import DatabaseSettings
 from tradingagents_adapters.sql.engine import open_engine
 from tradingagents_adapters.sql.schema import migrate
@@ -27,6 +32,78 @@ from tradingagents_http.app import create_app
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture
+def numbers(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """Notes what was measured: for the report of `--junit-xml`, and for the screen with `--log-cli-level=INFO`."""
+
+    def note(**measured: object) -> None:
+        for name, value in measured.items():
+            record_property(name, value)
+        logging.getLogger(__name__).info("%s: %s", request.node.name, measured)
+
+    return note
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[PostgresqlServer]:
+    """A server that all tests share, and that none of them stops. Over its port it wants passwords."""
+    with running_server(host_authentication="scram-sha-256") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def databases(request: pytest.FixtureRequest) -> Databases:
+    """Where ordinary tests have their databases: on the shared server, or on that of TEST_DATABASE_URL."""
+    if url := os.environ.get("TEST_DATABASE_URL"):
+        return external_databases(url)
+    return request.getfixturevalue("postgresql_server").databases
+
+
+@pytest.fixture(scope="session")
+def migrated(databases: Databases) -> Iterator[Database]:
+    """A database with the newest tables, which nobody uses but as a template."""
+    with databases.fresh() as database:
+        asyncio.run(migrate(DatabaseSettings(database_url=database.setting)))
+        yield database
+
+
+@pytest.fixture(scope="session")
+def migrated_on_server(postgresql_server: PostgresqlServer) -> Iterator[Database]:
+    """The same on the shared server, wherever ordinary tests have theirs."""
+    with postgresql_server.databases.fresh() as database:
+        asyncio.run(migrate(DatabaseSettings(database_url=database.setting)))
+        yield database
+
+
+@pytest.fixture
+def empty_database(databases: Databases) -> Iterator[Database]:
+    with databases.fresh() as database:
+        yield database
+
+
+@pytest.fixture
+def database(databases: Databases, migrated: Database) -> Iterator[Database]:
+    """A database with the newest tables and nothing in them."""
+    with databases.fresh(migrated) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def database_of_stores(databases: Databases, migrated: Database) -> Iterator[Database]:
+    """A database that one store after another has for itself."""
+    with databases.fresh(migrated) as database:
+        yield database
+
+
+@pytest.fixture
+def open_memory_store() -> OpenStore:
+    @asynccontextmanager
+    async def open_store() -> AsyncIterator[Store]:
+        yield MemoryStore()
+
+    return open_store
 
 
 @pytest.fixture
@@ -44,35 +121,77 @@ def open_sqlite_store(tmp_path: Path) -> OpenStore:
     return open_store
 
 
+@pytest.fixture
+def open_postgresql_store(database_of_stores: Database) -> OpenStore:
+    @asynccontextmanager
+    async def open_store() -> AsyncIterator[Store]:
+        connection = await asyncpg.connect(database_of_stores.dsn)
+        await connection.execute("SET lock_timeout = '10s'; TRUNCATE users, strategies RESTART IDENTITY")
+        await connection.close()
+        engine = open_engine(DatabaseSettings(database_url=database_of_stores.setting))
+        try:
+            yield SqlStore(engine)
+        finally:
+            await engine.dispose()
+
+    return open_store
+
+
 @asynccontextmanager
-async def open_memory_store() -> AsyncIterator[Store]:
-    yield MemoryStore()
+async def open_api(store: Store) -> AsyncIterator[Api]:
+    core = UseCases.over(
+        store=store,
+        failures=MemoryLoginFailures(),
+        tokens=JwtTokenService(secret_key="k" * 64, algorithm="HS256", lifetime=timedelta(minutes=30), clock=utc_now),
+        passwords=Argon2PasswordHasher(memory_kib=8, time_cost=1),
+        clock=utc_now,
+    )
+    app = create_app(core, cors_origins=["https://app.example.com"])
+
+    @asynccontextmanager
+    async def client(email: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
+        headers = {}
+        if email:
+            await core.create_user(email=email, password=PASSWORD)
+            headers["Authorization"] = f"Bearer {await core.login(email=email, password=PASSWORD, source='127.0.0.1')}"
+        # The client re-raises what the application lets escape, so that nothing may.
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as opened:
+            yield opened
+
+    async with client() as stranger, client("ann@example.com") as ann, client("bob@example.com") as bob:
+        yield Api(core=core, stranger=stranger, ann=ann, bob=bob)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def api(request: pytest.FixtureRequest, open_sqlite_store: OpenStore) -> AsyncIterator[Api]:
-    open_store = {"memory": open_memory_store, "sqlite": open_sqlite_store}[request.param]
-    async with open_store() as store:
-        core = UseCases.over(
-            store=store,
-            tokens=JwtTokenService(
-                secret_key="k" * 64, algorithm="HS256", lifetime=timedelta(minutes=30), clock=utc_now
-            ),
-            passwords=Argon2PasswordHasher(memory_kib=8, time_cost=1),
-            clock=utc_now,
-        )
-        app = create_app(core, cors_origins=["https://app.example.com"])
+@pytest.fixture
+def api_over() -> Callable[[Store], AbstractAsyncContextManager[Api]]:
+    """The API over a given store, on which nobody has an account yet."""
+    return open_api
 
-        @asynccontextmanager
-        async def client(email: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
-            headers = {}
-            if email:
-                await core.create_user(email=email, password=PASSWORD)
-                headers["Authorization"] = f"Bearer {await core.login(email=email, password=PASSWORD)}"
-            # The client re-raises what the application lets escape, so that nothing may.
-            transport = httpx.ASGITransport(app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as opened:
-                yield opened
 
-        async with client() as stranger, client("ann@example.com") as ann, client("bob@example.com") as bob:
-            yield Api(core=core, stranger=stranger, ann=ann, bob=bob)
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def open_a_store(request: pytest.FixtureRequest) -> OpenStore:
+    """Opens a store of each kind, one after another."""
+    return request.getfixturevalue(f"open_{request.param}_store")
+
+
+@pytest.fixture
+async def api(open_a_store: OpenStore) -> AsyncIterator[Api]:
+    async with open_a_store() as store, open_api(store) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def apis(
+    open_memory_store: OpenStore, open_sqlite_store: OpenStore, open_postgresql_store: OpenStore
+) -> AsyncIterator[dict[str, Api]]:
+    """The API over a store of each kind, all at once."""
+    async with (
+        open_memory_store() as memory,
+        open_sqlite_store() as sqlite,
+        open_postgresql_store() as postgresql,
+        open_api(memory) as over_memory,
+        open_api(sqlite) as over_sqlite,
+        open_api(postgresql) as over_postgresql,
+    ):
+        yield {"memory": over_memory, "sqlite": over_sqlite, "postgresql": over_postgresql}

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tradingagents_adapters.argon2_passwords import MEMORY_KIB, PARALLELISM, TIME_COST, Argon2PasswordHasher
+from tradingagents_adapters.argon2_passwords import MEMORY_KIB_MIN, PARALLELISM_MIN, TIME_COST_MIN, Argon2PasswordHasher
+from tradingagents_core.errors import PasswordHasherBusy
 
 THREADS = 2
 PASSWORD = "correct horse battery staple"
@@ -103,7 +104,7 @@ def test_hashes_are_argon2id_with_the_parameters_of_the_hasher(password_hash):
 
 
 def test_the_parameters_are_those_of_the_cheat_sheet_where_nothing_else_is_said():
-    assert (MEMORY_KIB, TIME_COST, PARALLELISM) == (19 * 1024, 2, 1)
+    assert (MEMORY_KIB_MIN, TIME_COST_MIN, PARALLELISM_MIN) == (19 * 1024, 2, 1)
     hasher = Argon2PasswordHasher()
     password_hash = asyncio.run(hasher.hash(PASSWORD))
     assert password_hash.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
@@ -229,3 +230,20 @@ def test_no_more_hashes_are_computed_at_once_than_there_are_threads(threads):
 
     asyncio.run(story())
     assert gated.most_at_once <= threads
+
+
+def test_a_password_that_would_wait_too_long_is_turned_away_and_room_is_made_again(monkeypatch):
+    monkeypatch.setattr("tradingagents_adapters.argon2_passwords.WAITING_MAX", 3)
+    hasher = Argon2PasswordHasher(memory_kib=8, time_cost=1, threads=1)
+    gated = hasher._argon2 = Gated(hasher._argon2)
+
+    async def story() -> None:
+        jobs = [asyncio.create_task(hasher.hash(PASSWORD)) for _ in range(4)]
+        await asyncio.sleep(0)
+        with pytest.raises(PasswordHasherBusy):
+            await hasher.hash(PASSWORD)
+        gated.gate.set()
+        await asyncio.gather(*jobs)
+        await hasher.hash(PASSWORD)
+
+    asyncio.run(story())

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tradingagents_adapters.jwt_tokens import JwtTokenService
-from tradingagents_adapters.memory import MemoryStore
+from tradingagents_adapters.memory import MemoryLoginFailures, MemoryStore
 from tradingagents_core.domain.page import Page
 from tradingagents_core.domain.parameters import Parameters
 from tradingagents_core.domain.strategy import Strategy, StrategyChanges, StrategyContent
@@ -31,6 +31,7 @@ from tradingagents_core.ports import Clock, PasswordHasher, StoreView, StoreWork
 from tradingagents_core.use_cases import UseCases
 
 PASSWORD = "SecurePassword123"
+SOURCE = "203.0.113.7"
 NEW_PASSWORD = "AnotherPassword456"
 NO_ID = 1_000_000
 
@@ -111,7 +112,13 @@ class World:
             secret_key="k" * 32, algorithm="HS256", lifetime=timedelta(minutes=30), clock=self.clock
         )
         self.tokens = tokens
-        self.do = UseCases.over(store=self.store, tokens=tokens, passwords=self.passwords, clock=self.clock)
+        self.do = UseCases.over(
+            store=self.store,
+            failures=MemoryLoginFailures(),
+            tokens=tokens,
+            passwords=self.passwords,
+            clock=self.clock,
+        )
 
     async def new_user(self, email: str = "ann@example.com") -> User:
         return await self.do.create_user(email=email, password=PASSWORD)
@@ -557,7 +564,7 @@ def test_of_overlapping_accounts_for_one_email_exactly_one_is_made(world):
 def test_an_account_can_be_used_at_once(world):
     async def story() -> None:
         ann = await world.new_user("Ann@Example.COM")
-        token = await world.do.login(email="ann@example.com", password=PASSWORD)
+        token = await world.do.login(email="ann@example.com", password=PASSWORD, source=SOURCE)
         assert await world.do.identify_user(token=token) == ann
         assert (ann.email, ann.is_active) == ("ann@example.com", True)
         assert (ann.created_at, ann.updated_at) == (world.clock(), world.clock())
@@ -611,8 +618,8 @@ def test_another_password_replaces_the_first(world):
         await world.new_user("ann@example.com")
         await world.do.set_password(email="ANN@example.com", password=NEW_PASSWORD)
         with pytest.raises(InvalidCredentials):
-            await world.do.login(email="ann@example.com", password=PASSWORD)
-        assert await world.do.login(email="ann@example.com", password=NEW_PASSWORD)
+            await world.do.login(email="ann@example.com", password=PASSWORD, source=SOURCE)
+        assert await world.do.login(email="ann@example.com", password=NEW_PASSWORD, source=SOURCE)
 
     asyncio.run(story())
 
@@ -682,7 +689,7 @@ def test_every_refused_login_is_the_same_error_after_the_same_work(world, email,
         await world.do.deactivate_user(email="inactive@example.com")
         world.passwords.hashed.clear()
         with pytest.raises(InvalidCredentials) as refusal:
-            await world.do.login(email=email, password=password)
+            await world.do.login(email=email, password=password, source=SOURCE)
         assert str(refusal.value) == "Incorrect e-mail or password"
         assert len(world.passwords.verified) == 1
         assert world.passwords.hashed == []
@@ -694,7 +701,7 @@ def test_every_refused_login_is_the_same_error_after_the_same_work(world, email,
 def test_the_password_of_an_unknown_user_is_verified_against_nobodys_hash(world, email):
     async def story() -> None:
         with pytest.raises(InvalidCredentials):
-            await world.do.login(email=email, password=PASSWORD)
+            await world.do.login(email=email, password=PASSWORD, source=SOURCE)
         assert world.passwords.verified == [None]
 
     asyncio.run(story())
@@ -705,7 +712,7 @@ def test_a_login_takes_one_verification_and_no_new_hash(world, email):
     async def story() -> None:
         ann = await world.new_user("ann@example.com")
         world.passwords.hashed.clear()
-        claims = world.tokens.verify(await world.do.login(email=email, password=PASSWORD))
+        claims = world.tokens.verify(await world.do.login(email=email, password=PASSWORD, source=SOURCE))
         assert claims.user_id == ann.id
         assert world.passwords.verified == [ann.password_hash]
         assert world.passwords.hashed == []
@@ -717,7 +724,7 @@ def test_a_login_takes_one_verification_and_no_new_hash(world, email):
 def test_a_password_is_the_same_from_every_keyboard(world):
     async def story() -> None:
         await world.do.create_user(email="ann@example.com", password="caf\u00e9 au lait")
-        assert await world.do.login(email="ann@example.com", password="cafe\u0301 au lait")
+        assert await world.do.login(email="ann@example.com", password="cafe\u0301 au lait", source=SOURCE)
 
     asyncio.run(story())
 
@@ -727,11 +734,11 @@ def test_a_login_replaces_a_weak_hash(world):
         ann = await world.new_user()
         world.passwords.strength = 2
         world.clock.move(timedelta(minutes=1))
-        await world.do.login(email=ann.email, password=PASSWORD)
+        await world.do.login(email=ann.email, password=PASSWORD, source=SOURCE)
         changed = await world.user()
         assert changed == replace(ann, password_hash=changed.password_hash, updated_at=world.clock())
         assert not world.passwords.needs_rehash(changed.password_hash)
-        assert await world.do.login(email=ann.email, password=PASSWORD)
+        assert await world.do.login(email=ann.email, password=PASSWORD, source=SOURCE)
 
     asyncio.run(story())
 
@@ -741,7 +748,7 @@ def test_a_refused_login_replaces_no_hash(world):
         ann = await world.new_user()
         world.passwords.strength = 2
         with pytest.raises(InvalidCredentials):
-            await world.do.login(email=ann.email, password="wrong password")
+            await world.do.login(email=ann.email, password="wrong password", source=SOURCE)
         assert await world.user() == ann
 
     asyncio.run(story())
@@ -752,10 +759,10 @@ def test_replacing_a_weak_hash_does_not_undo_a_password_that_was_set_meanwhile(w
         ann = await world.new_user()
         world.passwords.strength = 2
         world.passwords.while_hashing = lambda: world.do.set_password(email=ann.email, password=NEW_PASSWORD)
-        await world.do.login(email=ann.email, password=PASSWORD)
-        assert await world.do.login(email=ann.email, password=NEW_PASSWORD)
+        await world.do.login(email=ann.email, password=PASSWORD, source=SOURCE)
+        assert await world.do.login(email=ann.email, password=NEW_PASSWORD, source=SOURCE)
         with pytest.raises(InvalidCredentials):
-            await world.do.login(email=ann.email, password=PASSWORD)
+            await world.do.login(email=ann.email, password=PASSWORD, source=SOURCE)
 
     asyncio.run(story())
 
@@ -765,7 +772,7 @@ def test_replacing_a_weak_hash_does_not_switch_an_account_on_again(world):
         ann = await world.new_user()
         world.passwords.strength = 2
         world.passwords.while_hashing = lambda: world.do.deactivate_user(email=ann.email)
-        await world.do.login(email=ann.email, password=PASSWORD)
+        await world.do.login(email=ann.email, password=PASSWORD, source=SOURCE)
         assert (await world.user()).is_active is False
 
     asyncio.run(story())
@@ -784,7 +791,7 @@ def test_no_block_of_the_store_is_open_while_a_password_is_hashed_or_verified(wo
         await world.do.set_password(email=ann.email, password=PASSWORD)
         world.passwords.strength = 2
         world.passwords.while_hashing = world.passwords.while_verifying = look
-        await world.do.login(email=ann.email, password=PASSWORD)
+        await world.do.login(email=ann.email, password=PASSWORD, source=SOURCE)
         assert open_blocks == [0, 0, 0, 0]
 
     asyncio.run(story())
@@ -793,7 +800,7 @@ def test_no_block_of_the_store_is_open_while_a_password_is_hashed_or_verified(wo
 def test_the_token_of_a_user_who_is_switched_off_is_refused_at_once(world):
     async def story() -> None:
         ann = await world.new_user()
-        token = await world.do.login(email=ann.email, password=PASSWORD)
+        token = await world.do.login(email=ann.email, password=PASSWORD, source=SOURCE)
         await world.do.deactivate_user(email=ann.email)
         with pytest.raises(InvalidToken):
             await world.do.identify_user(token=token)
@@ -804,11 +811,11 @@ def test_the_token_of_a_user_who_is_switched_off_is_refused_at_once(world):
 def test_a_user_who_is_switched_on_again_can_log_in_and_use_the_token_of_before(world):
     async def story() -> None:
         ann = await world.new_user()
-        token = await world.do.login(email=ann.email, password=PASSWORD)
+        token = await world.do.login(email=ann.email, password=PASSWORD, source=SOURCE)
         await world.do.deactivate_user(email=ann.email)
         await world.do.activate_user(email="ANN@example.com")
         assert await world.do.identify_user(token=token) == ann
-        assert await world.do.login(email=ann.email, password=PASSWORD)
+        assert await world.do.login(email=ann.email, password=PASSWORD, source=SOURCE)
 
     asyncio.run(story())
 
@@ -817,7 +824,7 @@ def test_a_token_leads_to_the_user_as_stored_now(world):
     async def story() -> None:
         await world.new_user("zoe@example.com")
         ann = await world.new_user("ann@example.com")
-        token = await world.do.login(email=ann.email, password=PASSWORD)
+        token = await world.do.login(email=ann.email, password=PASSWORD, source=SOURCE)
         changed = await world.do.set_password(email=ann.email, password=NEW_PASSWORD)
         assert await world.do.identify_user(token=token) == changed
 
@@ -842,7 +849,7 @@ def test_what_is_no_token_identifies_nobody(world, token):
 def test_a_token_expires(world):
     async def story() -> None:
         ann = await world.new_user()
-        token = await world.do.login(email=ann.email, password=PASSWORD)
+        token = await world.do.login(email=ann.email, password=PASSWORD, source=SOURCE)
         world.clock.move(timedelta(minutes=30))
         with pytest.raises(InvalidToken):
             await world.do.identify_user(token=token)

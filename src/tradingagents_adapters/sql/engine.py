@@ -27,39 +27,40 @@ IDLE_IN_TRANSACTION_SECONDS: Final = 10
 """How long PostgreSQL keeps a transaction that is asked nothing."""
 
 
-def open_engine(settings: DatabaseSettings, *, patient: bool = False) -> AsyncEngine:
+def open_engine(settings: DatabaseSettings, *, for_migrations: bool = False) -> AsyncEngine:
     """An engine for the database of these settings; it connects when it is first used.
 
-    The drivers stay in autocommit mode: `connections.py` says where a transaction begins and ends. A `patient` engine
-    sets no limit to the time of a statement, for migrations.
+    The drivers stay in autocommit mode: `connections.py` says where a transaction begins and ends. An engine
+    `for_migrations` sets no limit to the time of a statement, and lets SQLite replace tables that others refer to.
     """
     open_for = {"sqlite": _open_sqlite, "postgresql": _open_postgresql}
-    return open_for[settings.database_url.get_backend_name()](settings, patient)
+    return open_for[settings.database_url.get_backend_name()](settings, for_migrations)
 
 
-def _open_sqlite(settings: DatabaseSettings, patient: bool) -> AsyncEngine:
-    busy_seconds = 60 if patient else SQLITE_BUSY_SECONDS
+def _open_sqlite(settings: DatabaseSettings, for_migrations: bool) -> AsyncEngine:
+    busy_seconds = 60 if for_migrations else SQLITE_BUSY_SECONDS
+    foreign_keys = "OFF" if for_migrations else "ON"
+
+    def set_up(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"foreign_keys={foreign_keys}"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
     engine = _create(settings, connect_args={"isolation_level": None, "timeout": busy_seconds})
-    event.listen(engine.sync_engine, "connect", _set_up_sqlite)
+    event.listen(engine.sync_engine, "connect", set_up)
     return engine
 
 
-def _set_up_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _open_postgresql(settings: DatabaseSettings, patient: bool) -> AsyncEngine:
+def _open_postgresql(settings: DatabaseSettings, for_migrations: bool) -> AsyncEngine:
     connect_args: dict[str, Any] = {"timeout": CONNECT_SECONDS}
-    if not patient:
+    if not for_migrations:
         connect_args["command_timeout"] = ANSWER_SECONDS
     if settings.database_pgbouncer:
         # A prepared statement would live in a server connection that somebody else is given next, and so would a
         # setting of the session.
         connect_args |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
-    elif not patient:
+    elif not for_migrations:
         connect_args["server_settings"] = {
             "application_name": "tradingagents",
             "statement_timeout": f"{STATEMENT_SECONDS}s",

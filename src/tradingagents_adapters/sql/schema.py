@@ -24,10 +24,9 @@ async def migrate(settings: DatabaseSettings) -> None:
     Raises:
         StoreUnavailable: the database is away or busy.
     """
-    engine = open_engine(settings, patient=True)
+    engine = open_engine(settings, for_migrations=True)
     try:
         async with transaction(engine) as connection:
-            await connection.run_sync(take_turns)
             await connection.run_sync(_upgrade)
     finally:
         await engine.dispose()
@@ -40,6 +39,16 @@ def take_turns(connection: Connection) -> None:
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+
+
+def check_references(connection: Connection) -> None:
+    """Refuse to end a migration that leaves a row without the row that it refers to; only SQLite has to be asked.
+
+    Raises:
+        ValueError: there is such a row.
+    """
+    if connection.dialect.name == "sqlite" and (broken := connection.execute(text("PRAGMA foreign_key_check")).all()):
+        raise ValueError(f"the migration leaves {len(broken)} rows that refer to nothing")
 
 
 async def check_schema(engine: AsyncEngine) -> None:

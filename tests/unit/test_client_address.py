@@ -1,0 +1,44 @@
+from ipaddress import ip_network
+
+import pytest
+from fastapi import Request
+
+from tradingagents_http.client_address import client_address
+
+PROXIES = [ip_network("10.0.0.0/8"), ip_network("2001:db8:ffff::/48")]
+
+
+def request(peer: str | None, *forwarded: str) -> Request:
+    headers = [(b"x-forwarded-for", value.encode()) for value in forwarded]
+    return Request({"type": "http", "client": peer and (peer, 40_000), "headers": headers})
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "address"),
+    [
+        pytest.param("203.0.113.7", [], "203.0.113.7", id="no proxy"),
+        pytest.param("203.0.113.7", ["198.51.100.1"], "203.0.113.7", id="a stranger says so"),
+        pytest.param("10.1.1.1", ["198.51.100.1"], "198.51.100.1", id="a trusted proxy says so"),
+        pytest.param("10.1.1.1", ["6.6.6.6, 198.51.100.1"], "198.51.100.1", id="what the client said itself"),
+        pytest.param("10.1.1.1", ["6.6.6.6", "198.51.100.1"], "198.51.100.1", id="in two headers"),
+        pytest.param("10.1.1.1", ["198.51.100.1, 10.2.2.2"], "198.51.100.1", id="two trusted proxies"),
+        pytest.param("10.1.1.1", ["198.51.100.1:4711"], "198.51.100.1", id="with a port"),
+        pytest.param("10.1.1.1", ["[2001:db8::1]:4711"], "2001:db8::/64", id="IPv6 with a port"),
+        pytest.param("10.1.1.1", ["198.51.100.1, unknown"], "198.51.100.1", id="what is no address is passed over"),
+        pytest.param("10.1.1.1", [], "10.1.1.1", id="a trusted proxy says nothing"),
+        pytest.param("10.1.1.1", ["\x00"], "10.1.1.1", id="a trusted proxy says nothing of use"),
+        pytest.param("2001:db8:1:2:3:4:5:6", [], "2001:db8:1:2::/64", id="a household of IPv6"),
+        pytest.param("2001:db8:ffff::1", ["198.51.100.1"], "198.51.100.1", id="a trusted proxy with IPv6"),
+        pytest.param("::ffff:203.0.113.7", [], "203.0.113.7", id="IPv4 in IPv6"),
+        pytest.param("198.51.100.1", ["198.51.100.1"], "127.0.0.1", id="uvicorn believed a proxy on this machine"),
+        pytest.param(None, [], "127.0.0.1", id="a Unix socket"),
+    ],
+)
+def test_the_address_is_what_trusted_proxies_say(peer: str | None, forwarded: list[str], address: str) -> None:
+    assert client_address(request(peer, *forwarded), PROXIES) == address
+
+
+@pytest.mark.parametrize("forwarded", ["9.9.9.9", "198.51.100.1, 9.9.9.9", "9.9.9.9, 198.51.100.1", "127.0.0.1"])
+def test_a_stranger_gains_no_other_address_where_this_machine_is_trusted(forwarded: str) -> None:
+    trusting = [*PROXIES, ip_network("127.0.0.1")]
+    assert client_address(request("198.51.100.1", forwarded), trusting) == "198.51.100.1"
