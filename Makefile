@@ -47,6 +47,11 @@ types: $(READY) ## Check the types of src, strictly
 boundaries: $(READY) ## Check who imports whom
 	$(BIN)/lint-imports
 
+.PHONY: audit
+audit: $(READY) ## Ask the public list of known weaknesses about the locked dependencies
+	$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/pip-audit --require-hashes --requirement requirements/runtime.txt
+
 .PHONY: wheel
 wheel: $(READY) ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation

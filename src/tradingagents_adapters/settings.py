@@ -36,7 +36,7 @@ class ConfigurationError(Exception):
 
 def _database_url(text: object) -> URL:
     try:
-        url = make_url(str(text))
+        url = text if isinstance(text, URL) else make_url(str(text))
     except (ArgumentError, ValueError):
         raise PydanticCustomError("url", "should be a URL such as sqlite+aiosqlite:///./tradingagents.db") from None
     if url.drivername not in _DRIVERS:

@@ -37,6 +37,7 @@ OVERRIDDEN: Final = {
 WITHOUT_KEY: Final[dict[str, dict[str, str]]] = {
     "no key": {},
     "an empty key": {"JWT_SECRET_KEY": ""},
+    "a well-known key": {"JWT_SECRET_KEY": "MySecretKey, or change-me-in-production"},
     "31 bytes": {"JWT_SECRET_KEY": "MySecretKeyOf31Bytes-----------"},
     "63 bytes for HS512": {"JWT_SECRET_KEY": "MySecretKey" + 52 * "-", "JWT_ALGORITHM": "HS512"},
 }
@@ -48,6 +49,11 @@ WRONG: Final = {
     "CORS_ORIGINS": ["x", '"x"'],
     "SQLALCHEMY_ECHO": ["perhaps"],
     "DATABASE_URL": ["foo"],
+    "DATABASE_POOL_SIZE": ["0"],
+    "CORS_ALLOW_CREDENTIALS": ["true"],
+    "TRUSTED_PROXIES": ['["x"]'],
+    "PASSWORD_HASH_MEMORY_KIB": ["1024"],
+    "MIGRATE_ON_START": ["maybe"],
 }
 
 NO_DATABASES: Final = [

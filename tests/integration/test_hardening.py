@@ -1,5 +1,6 @@
 """What strangers try, against a served process."""
 
+import http.client
 import re
 import socket
 import sqlite3
@@ -178,6 +179,32 @@ def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent(
 
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b'{"detail":"' in answer
+
+
+# Mistakes of the service
+
+
+def test_a_500_says_nothing_is_logged_once_with_its_id_and_leaves_the_connection_usable(
+    machine: Machine, server: Server
+) -> None:
+    token = server.token(EMAIL, PASSWORD)
+    with closing(sqlite3.connect(machine.folder / "tradingagents.db")) as database:
+        database.execute("DROP TABLE strategies")
+    connection = http.client.HTTPConnection("127.0.0.1", server.client.base_url.port, timeout=30)
+    with closing(connection):
+        connection.request("GET", "/api/v1/strategies", headers={"Authorization": f"Bearer {token}"})
+        failed = connection.getresponse()
+        body, used = failed.read(), connection.sock
+        connection.request("GET", "/health")
+        healthy = connection.getresponse()
+        healthy.read()
+        assert connection.sock is used
+
+    assert (failed.status, body) == (500, b'{"detail":"Internal Server Error"}')
+    assert healthy.status == 200
+    assert server.output().count(f"request {failed.headers['X-Request-ID']}: GET '/api/v1/strategies'") == 1
+    assert server.output().count("Traceback (most recent call last)") >= 1
+    assert server.output().count("no such table: strategies") <= 2
 
 
 # Headers

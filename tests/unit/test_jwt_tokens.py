@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from tradingagents_adapters.jwt_tokens import KEY_MIN_BYTES, LIFETIME_MAX, JwtTokenService
@@ -31,6 +31,10 @@ DIGESTS = {"HS256": hashlib.sha256, "HS384": hashlib.sha384, "HS512": hashlib.sh
 algorithms = st.sampled_from(sorted(KEY_MIN_BYTES))
 json_scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10)
 json_values = json_scalars | st.lists(json_scalars, max_size=2) | st.dictionaries(st.text(), json_scalars, max_size=2)
+
+
+# What strangers could send is tried more often than the rest.
+thousands_of_examples = settings(max_examples=1000)
 
 
 def service(
@@ -118,6 +122,7 @@ def test_a_token_that_is_signed_by_hand_is_taken():
     assert (claims.user_id, claims.token_id) == (7, "a-token")
 
 
+@thousands_of_examples
 @given(st.text() | st.from_regex(r"[\w-]+\.[\w-]+\.[\w-]+", fullmatch=True))
 @example("")
 @example("..")
@@ -128,11 +133,13 @@ def test_any_other_text_is_refused(text):
     assert_refused(text)
 
 
+@thousands_of_examples
 @given(st.from_regex(r"[A-Za-z0-9_-]{0,40}\.[A-Za-z0-9_-]{0,50}", fullmatch=True))
 def test_any_other_text_behind_the_right_header_is_refused(rest):
     assert_refused(f"{segment(compact(HEADER))}.{rest}")
 
 
+@thousands_of_examples
 @given(st.binary(max_size=60))
 @example(b"")
 @example(b"[]")
@@ -144,6 +151,7 @@ def test_any_other_content_is_refused_even_when_it_is_signed(payload):
     assert_refused(signed(payload))
 
 
+@thousands_of_examples
 @given(st.data())
 def test_a_token_with_one_other_character_is_refused(data):
     token = signed(compact(CLAIMS))
@@ -167,6 +175,7 @@ def test_no_other_spelling_of_the_same_signature_is_taken(algorithm, at):
         assert_refused(spelling, tokens)
 
 
+@thousands_of_examples
 @given(st.data())
 def test_a_token_with_a_character_more_or_less_is_refused(data):
     token = signed(compact(CLAIMS))
@@ -241,6 +250,7 @@ def test_a_token_without_one_of_its_claims_is_refused(claim):
     assert_refused(signed(compact({name: value for name, value in CLAIMS.items() if name != claim})))
 
 
+@thousands_of_examples
 @given(st.sampled_from(sorted(CLAIMS)), json_values)
 def test_a_claim_of_another_type_is_refused(claim, value):
     assume(type(value) is not type(CLAIMS[claim]))

@@ -82,12 +82,8 @@ class SqlConnection:
             await self._give_up()
 
     async def _give_up(self) -> None:
-        """Close the connection at once, without a word to a server that may not answer."""
-        connection = self._connection.sync_connection
-        if connection is not None and not connection.invalidated:
-            driver_connection: Any = connection.connection.driver_connection
-            if hasattr(driver_connection, "terminate"):
-                driver_connection.terminate()
+        """Close the connection instead of returning it to the pool."""
+        if not self._connection.invalidated:
             await self._connection.invalidate()
 
 

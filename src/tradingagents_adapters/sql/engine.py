@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+import asyncpg
 from sqlalchemy import event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
@@ -53,7 +54,7 @@ def _open_sqlite(settings: DatabaseSettings, for_migrations: bool) -> AsyncEngin
 
 
 def _open_postgresql(settings: DatabaseSettings, for_migrations: bool) -> AsyncEngine:
-    connect_args: dict[str, Any] = {"timeout": CONNECT_SECONDS}
+    connect_args: dict[str, Any] = {"timeout": CONNECT_SECONDS, "async_creator_fn": _connect}
     if not for_migrations:
         connect_args["command_timeout"] = ANSWER_SECONDS
     if settings.database_pgbouncer:
@@ -69,7 +70,34 @@ def _open_postgresql(settings: DatabaseSettings, for_migrations: bool) -> AsyncE
         }
     engine = _create(settings, isolation_level="AUTOCOMMIT", connect_args=connect_args)
     event.listen(engine.sync_engine, "checkout", _replace_if_closed)
+    event.listen(engine.sync_engine, "close", _hang_up)
     return engine
+
+
+async def _connect(*, timeout: float, **options: Any) -> Any:  # noqa: ASYNC109
+    """Connect to the first host that may be used.
+
+    Each has its share of the time, so that a silent one keeps nobody from the next; the driver would spend it all on
+    the first.
+    """
+    host, port = options.pop("host", None), options.pop("port", None)
+    addresses = list(zip(host, port, strict=True)) if isinstance(host, list) else [(host, port)]
+    problem: Exception | None = None
+    for each_host, each_port in addresses:
+        try:
+            return await asyncpg.connect(host=each_host, port=each_port, timeout=timeout / len(addresses), **options)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            problem = error
+        except asyncpg.TargetServerAttributeNotMatched as error:
+            problem = ConnectionError(str(error))
+    assert problem is not None
+    raise problem
+
+
+def _hang_up(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    """Close a connection at once: SQLAlchemy and the driver would take their leave of a server that may be silent."""
+    driver_connection: Any = connection.driver_connection
+    driver_connection.terminate()
 
 
 def _replace_if_closed(_: DBAPIConnection, entry: ConnectionPoolEntry, __: PoolProxiedConnection) -> None:

@@ -1,0 +1,614 @@
+"""PostgreSQL as a store: the contract, the URLs, the sessions, and what is asked of the server."""
+
+import asyncio
+import re
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+import httpx
+import pytest
+from in_process import PASSWORD, Api
+from postgresql import Database, PostgresqlServer, eventually, statements
+from processes import CHECKOUT, Machine
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tradingagents_adapters.settings import DatabaseSettings, load_settings
+from tradingagents_adapters.sql import engine as engines
+from tradingagents_adapters.sql.connections import connected
+from tradingagents_adapters.sql.engine import open_engine
+from tradingagents_adapters.sql.store import SqlStore
+from tradingagents_conformance import OpenStore, StoreContract
+from tradingagents_conformance.examples import CHANGED, CREATED, add_strategy, add_user, names
+from tradingagents_core.domain.strategy import StrategyContent
+from tradingagents_core.errors import StoreUnavailable
+
+STRATEGIES: Final = "/api/v1/strategies"
+LOGIN: Final = "/api/v1/auth/login"
+LIMIT: Final = 5
+"""Seconds within which a refusal has to come."""
+
+HARD_PASSWORD: Final = "50% of @/:?#[]&= +päss%20"
+
+
+class TestPostgresqlStore(StoreContract):
+    @pytest.fixture
+    def open_store(self, open_postgresql_store: OpenStore) -> OpenStore:
+        return open_postgresql_store
+
+
+@asynccontextmanager
+async def opened(database: Database, **settings: object) -> AsyncIterator[tuple[SqlStore, AsyncEngine]]:
+    """A store over a database, and the engine under it."""
+    engine = open_engine(DatabaseSettings(database_url=database.setting, **settings))
+    try:
+        yield SqlStore(engine), engine
+    finally:
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def session(database: Database) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of somebody else."""
+    connection = await asyncpg.connect(database.dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+# URLs
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("scheme", ["postgresql+asyncpg", "postgresql", "postgres"])
+async def test_every_way_to_write_the_scheme_is_taken_as_asyncpg(
+    database: Database, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database.setting.replace("postgresql+asyncpg", scheme, 1))
+    settings = load_settings(DatabaseSettings)
+    engine = open_engine(settings)
+    try:
+        await add_user(SqlStore(engine), "ann@example.com")
+    finally:
+        await engine.dispose()
+    assert settings.database_url.drivername == "postgresql+asyncpg"
+    assert database.sql("SELECT email FROM users") == ["ann@example.com"]
+
+
+@pytest.fixture
+def hard_to_write(postgresql_server: PostgresqlServer) -> Iterator[Database]:
+    """An empty database whose owner's password means something in a URL, a configuration file and a format string."""
+    databases = postgresql_server.databases
+    with databases.fresh() as database:
+        name = database.url.database
+        databases.maintenance.sql(
+            f"CREATE ROLE {name} LOGIN PASSWORD '{HARD_PASSWORD}'", f"ALTER DATABASE {name} OWNER TO {name}"
+        )
+        yield postgresql_server.over_tcp(database, user=str(name), password=HARD_PASSWORD)
+    databases.maintenance.sql(f"DROP ROLE {name}")
+
+
+def test_alembic_reaches_a_database_whose_password_needs_escaping(hard_to_write: Database, tmp_path: Path) -> None:
+    shutil.copy(CHECKOUT / "alembic.ini", tmp_path)
+    shutil.copytree(CHECKOUT / "migrations", tmp_path / "migrations", ignore=shutil.ignore_patterns("__pycache__"))
+    machine = Machine(tmp_path, {"DATABASE_URL": hard_to_write.setting})
+    upgraded = machine.run("alembic", "upgrade", "head")
+    assert (upgraded.returncode, upgraded.stdout) == (0, ""), upgraded.stderr
+    assert machine.run("alembic", "current").stdout.endswith("(head)\n")
+
+
+def test_the_commands_reach_a_database_whose_password_needs_escaping(hard_to_write: Database, tmp_path: Path) -> None:
+    machine = Machine(tmp_path, {"DATABASE_URL": hard_to_write.setting, "MIGRATE_ON_START": "true"})
+    listed = machine.run("tradingagents", "users", "list")
+    assert (listed.returncode, listed.stdout, listed.stderr) == (0, "", "")
+
+
+@pytest.mark.anyio
+async def test_settings_made_from_a_url_object_keep_its_password(hard_to_write: Database) -> None:
+    engine = open_engine(DatabaseSettings(database_url=hard_to_write.url))
+    try:
+        async with connected(engine) as connection:
+            assert (await connection.execute(text("SELECT 1"))).scalar_one() == 1
+    finally:
+        await engine.dispose()
+
+
+@pytest.mark.anyio
+async def test_a_wrong_password_is_a_store_that_is_not_available(hard_to_write: Database) -> None:
+    wrong = Database(hard_to_write.url.set(password="wrong"))
+    async with opened(wrong) as (store, _):
+        with pytest.raises(StoreUnavailable) as refusal:
+            await add_user(store, "ann@example.com")
+    assert "wrong" not in refusal.value.reason
+
+
+# The same answers as every other store
+
+SCRIPT: Final[list[tuple[str, str, str, dict[str, Any]]]] = [
+    ("stranger", "GET", "/health", {}),
+    ("stranger", "POST", LOGIN, {"data": {"username": "ann@example.com", "password": PASSWORD}}),
+    ("stranger", "POST", LOGIN, {"data": {"username": "ann@example.com", "password": "Wrong" + PASSWORD}}),
+    ("stranger", "POST", LOGIN, {"data": {"username": "nobody@example.com", "password": PASSWORD}}),
+    ("stranger", "GET", STRATEGIES, {}),
+    ("ann", "GET", STRATEGIES, {}),
+    ("ann", "POST", STRATEGIES, {"json": {"name": "first"}}),
+    ("ann", "POST", STRATEGIES, {"json": {"name": "first"}}),
+    ("bob", "POST", STRATEGIES, {"json": {"name": "first", "is_active": False}}),
+    (
+        "ann",
+        "POST",
+        STRATEGIES,
+        {
+            "content": '{"name": "Zweite 策略 🚀", "description": " \\r\\n\\t\\u0001\\u2028 ", "is_active": false,'
+            ' "parameters": {"z": 1e22, "a": {"y": -0.0, "b": [1, 1.0, 1e-7, 5e-324, 0.1, null, true, "1"]},'
+            ' "\\u0000": "\\u0000", "": {}, "big": 9223372036854775807, "low": -9223372036854775808}}',
+            "headers": {"Content-Type": "application/json"},
+        },
+    ),
+    ("ann", "POST", STRATEGIES, {"json": {"name": "n" * 255, "description": ""}}),
+    ("ann", "POST", STRATEGIES, {"json": {"name": "n" * 256}}),
+    ("ann", "POST", STRATEGIES, {"json": {"name": "a\x00b"}}),
+    ("ann", "POST", STRATEGIES, {"json": {"description": "no name"}}),
+    ("ann", "POST", STRATEGIES, {"content": "{", "headers": {"Content-Type": "application/json"}}),
+    ("ann", "GET", STRATEGIES, {}),
+    ("ann", "GET", STRATEGIES, {"params": {"skip": 1, "limit": 1}}),
+    ("ann", "GET", STRATEGIES, {"params": {"skip": 9}}),
+    ("ann", "GET", STRATEGIES, {"params": {"skip": 9223372036854775807}}),
+    ("ann", "GET", STRATEGIES, {"params": {"skip": 9223372036854775808}}),
+    ("ann", "GET", STRATEGIES, {"params": {"active_only": "true"}}),
+    ("ann", "GET", STRATEGIES, {"params": {"limit": 0}}),
+    ("ann", "GET", "{ann's second}", {}),
+    ("bob", "GET", "{ann's second}", {}),
+    ("bob", "PUT", "{ann's second}", {"json": {"name": "mine"}}),
+    ("bob", "DELETE", "{ann's second}", {}),
+    ("ann", "PUT", "{ann's second}", {"json": {"name": "first"}}),
+    ("ann", "PUT", "{ann's second}", {"json": {"description": None, "is_active": True}}),
+    ("ann", "PUT", "{ann's second}", {"json": {"name": None}}),
+    ("ann", "PUT", "{ann's second}", {"json": {}}),
+    ("ann", "GET", f"{STRATEGIES}/9223372036854775807", {}),
+    ("ann", "GET", f"{STRATEGIES}/9223372036854775808", {}),
+    ("ann", "GET", f"{STRATEGIES}/0", {}),
+    ("ann", "GET", f"{STRATEGIES}/x", {}),
+    ("ann", "PUT", f"{STRATEGIES}/2147483648", {"json": {"name": "x"}}),
+    ("ann", "DELETE", f"{STRATEGIES}/2147483648", {}),
+    ("ann", "DELETE", "{ann's second}", {}),
+    ("ann", "DELETE", "{ann's second}", {}),
+    ("ann", "GET", "{ann's second}", {}),
+    ("ann", "POST", STRATEGIES, {"json": {"name": "Zweite 策略 🚀"}}),
+    ("ann", "GET", STRATEGIES, {}),
+    ("bob", "GET", STRATEGIES, {}),
+    ("ann", "HEAD", STRATEGIES, {}),
+    ("ann", "DELETE", STRATEGIES, {}),
+]
+"""Who asks for what; the reference's operations, the limits of the databases, and what one user does to another's."""
+
+
+async def play(api: Api) -> list[str]:
+    """What the script is answered, byte for byte but for ids, times and tokens."""
+    answers = []
+    places: list[str] = []
+    for who, method, path, request in SCRIPT:
+        client: httpx.AsyncClient = getattr(api, who)
+        path_asked = path.replace("{ann's second}", places[2] if len(places) > 2 else "")
+        answer = await client.request(method, path_asked, **request)
+        if "Location" in answer.headers:
+            places.append(answer.headers["Location"])
+        head = sorted(f"{name}: {value}" for name, value in answer.headers.items() if name != "content-length")
+        written = "\n".join([f"{who} {method} {path}: {answer.status_code}", *head, answer.content.decode()])
+        written = re.sub(r'("id":|/strategies/)\d+', r"\g<1>ID", written)
+        written = re.sub(r'"\d{4}-\d\d-\d\dT[\d:]+(\.\d{6})?Z"', '"TIME"', written)
+        answers.append(re.sub(r'"access_token":"[^"]+"', '"access_token":"TOKEN"', written))
+    return answers
+
+
+@pytest.mark.anyio
+async def test_every_store_answers_a_long_conversation_alike(apis: dict[str, Api]) -> None:
+    played = {name: await play(api) for name, api in apis.items()}
+    assert played["postgresql"] == played["memory"]
+    assert played["sqlite"] == played["memory"]
+    assert len({answer.split("\n")[0].rpartition(" ")[2] for answer in played["memory"]}) >= 8
+
+
+# What is asked of the server
+
+
+@dataclass
+class Heard:
+    """What a database was asked while a block ran."""
+
+    statements: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def listened_to(
+    postgresql_server: PostgresqlServer, migrated_on_server: Database
+) -> Iterator[tuple[Database, Callable[[], Any]]]:
+    """An up-to-date database on the shared server, all of whose statements are in the log; and a way to hear them."""
+    with postgresql_server.databases.fresh(migrated_on_server) as database:
+        database.sql(f"ALTER DATABASE {database.url.database} SET log_statement = 'all'")
+
+        @contextmanager
+        def listening() -> Iterator[Heard]:
+            heard = Heard()
+            before = len(postgresql_server.log())
+            yield heard
+            heard.statements = statements(postgresql_server.log()[before:], str(database.url.database))
+
+        yield database, listening
+
+
+@pytest.mark.anyio
+async def test_a_read_is_a_single_statement_without_a_surrounding_transaction(listened_to, api_over) -> None:
+    database, listening = listened_to
+    async with opened(database) as (store, _):
+        ann = await add_user(store, "ann@example.com")
+        await add_strategy(store, ann, "a")
+        with listening() as heard:
+            assert await names(store, ann) == ["a"]
+    [statement] = heard.statements
+    assert statement.startswith("SELECT ")
+
+
+@pytest.mark.anyio
+async def test_a_write_is_one_transaction_that_takes_the_owners_row_first(listened_to, api_over) -> None:
+    database, listening = listened_to
+    async with opened(database) as (store, _), api_over(store) as api:
+        answer = await api.ann.post(STRATEGIES, json={"name": "a"})
+        with listening() as heard:
+            changed = await api.ann.put(answer.headers["Location"], json={"name": "b"})
+    assert changed.status_code == 200
+    transaction = heard.statements[heard.statements.index("BEGIN") :]
+    assert [statement.split()[0] for statement in transaction] == ["BEGIN", "SELECT", "SELECT", "UPDATE", "COMMIT"]
+    assert re.search(r"FROM users .*FOR (NO KEY )?UPDATE$", transaction[1])
+    assert [statement.split()[0] for statement in heard.statements[: -len(transaction)]] == ["SELECT"]
+
+
+@pytest.mark.anyio
+async def test_a_refused_write_is_rolled_back(listened_to, api_over) -> None:
+    database, listening = listened_to
+    async with opened(database) as (store, _), api_over(store) as api:
+        await api.ann.post(STRATEGIES, json={"name": "a"})
+        with listening() as heard:
+            refused = await api.ann.post(STRATEGIES, json={"name": "a"})
+    assert refused.status_code == 409
+    assert heard.statements[-1] == "ROLLBACK"
+
+
+# Sessions and the pool
+
+
+@pytest.mark.anyio
+async def test_the_sessions_have_the_documented_timeouts(database: Database) -> None:
+    async with opened(database) as (_, engine), connected(engine) as connection:
+        shown = {
+            name: (await connection.execute(text(f"SHOW {name}"))).scalar_one()
+            for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "application_name")
+        }
+    assert shown == {
+        "statement_timeout": f"{engines.STATEMENT_SECONDS}s",
+        "lock_timeout": f"{engines.STATEMENT_SECONDS}s",
+        "idle_in_transaction_session_timeout": f"{engines.IDLE_IN_TRANSACTION_SECONDS}s",
+        "application_name": "tradingagents",
+    }
+
+
+@pytest.mark.anyio
+async def test_a_process_opens_as_many_connections_as_pool_size_and_overflow_say(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"SIZE": "2", "OVERFLOW": "1", "TIMEOUT": "0.2"}.items():
+        monkeypatch.setenv(f"DATABASE_POOL_{name}", value)
+    monkeypatch.setenv("DATABASE_URL", database.setting)
+    engine = open_engine(load_settings(DatabaseSettings))
+    try:
+        async with connected(engine), connected(engine), connected(engine):
+            with pytest.raises(StoreUnavailable):
+                async with connected(engine):
+                    pass
+            with pytest.raises(StoreUnavailable):
+                async with SqlStore(engine).write():
+                    pass
+        async with connected(engine):
+            pass
+        kept = database.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tradingagents'")
+    finally:
+        await engine.dispose()
+    assert int(kept[0]) <= 3
+
+
+@pytest.mark.anyio
+async def test_an_exhausted_pool_is_503_with_retry_after_within_five_seconds(database: Database, api_over) -> None:
+    async with (
+        opened(database, database_pool_size=1, database_pool_overflow=1) as (store, engine),
+        api_over(store) as api,
+    ):
+        async with connected(engine), connected(engine), asyncio.timeout(LIMIT):
+            listed, created, health = await asyncio.gather(
+                api.ann.get(STRATEGIES), api.ann.post(STRATEGIES, json={"name": "a"}), api.ann.get("/health")
+            )
+        assert (listed.status_code, created.status_code, health.status_code) == (503, 503, 200)
+        assert int(listed.headers["Retry-After"]) >= 1
+        assert int(created.headers["Retry-After"]) >= 1
+        assert (await api.ann.get(STRATEGIES)).json()["items"] == []
+
+
+@pytest.mark.anyio
+async def test_more_callers_than_connections_are_all_served(database: Database) -> None:
+    async with opened(database, database_pool_size=2, database_pool_overflow=0) as (store, _):
+        owners = [await add_user(store, f"{number}@example.com") for number in range(20)]
+        await asyncio.gather(*[add_strategy(store, owner, "a") for owner in owners])
+        assert [await names(store, owner) for owner in owners] == [["a"]] * 20
+
+
+# Busy
+
+
+@asynccontextmanager
+async def refused_within_the_limit() -> AsyncIterator[None]:
+    """A block that has to end with `StoreUnavailable`, and soon."""
+    with pytest.raises(StoreUnavailable) as refusal:
+        async with asyncio.timeout(LIMIT):
+            yield
+    assert refusal.value.reason
+    assert "\n" not in refusal.value.reason
+
+
+async def terminate_sessions(other: asyncpg.Connection) -> None:
+    await other.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'tradingagents'"
+    )
+
+
+@pytest.mark.anyio
+async def test_a_session_that_is_ended_in_a_transaction_is_a_store_that_is_not_available(database: Database) -> None:
+    async with opened(database) as (store, engine), session(database) as other:
+        ann = await add_user(store, "ann@example.com")
+        async with refused_within_the_limit(), store.write() as work:
+            await work.lock_user(ann.id)
+            await work.add_strategy(owner_id=ann.id, content=StrategyContent(name="lost"), at=CREATED)
+            await terminate_sessions(other)
+            await work.add_strategy(owner_id=ann.id, content=StrategyContent(name="lost too"), at=CREATED)
+        await add_strategy(store, ann, "next")
+        assert await names(store, ann) == ["next"]
+        assert engine.pool.checkedout() == 0
+
+
+@pytest.mark.anyio
+async def test_a_session_that_is_ended_before_the_commit_is_a_store_that_is_not_available(database: Database) -> None:
+    async with opened(database) as (store, engine), session(database) as other:
+        ann = await add_user(store, "ann@example.com")
+        async with refused_within_the_limit(), store.write() as work:
+            await work.lock_user(ann.id)
+            await work.add_strategy(owner_id=ann.id, content=StrategyContent(name="lost"), at=CREATED)
+            await terminate_sessions(other)
+        assert await names(store, ann) == []
+        assert engine.pool.checkedout() == 0
+
+
+@pytest.mark.anyio
+async def test_sessions_that_are_ended_while_nobody_uses_them_are_noticed_by_nobody(database: Database) -> None:
+    async with opened(database) as (store, _), session(database) as other:
+        ann = await add_user(store, "ann@example.com")
+        await asyncio.gather(*[names(store, ann) for _ in range(5)])
+        await terminate_sessions(other)
+        await asyncio.gather(*[names(store, ann) for _ in range(5)])
+        await terminate_sessions(other)
+        await add_strategy(store, ann, "a")
+
+
+@pytest.mark.anyio
+async def test_a_session_that_is_ended_under_a_caller_takes_no_refusal_for_an_answer(database: Database) -> None:
+    async with opened(database) as (store, _), session(database) as other:
+        ann = await add_user(store, "ann@example.com")
+        async with other.transaction():
+            await other.execute("SELECT FROM users FOR UPDATE")
+            waiting = asyncio.ensure_future(add_strategy(store, ann, "a"))
+            await eventually(lambda: other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+            await terminate_sessions(other)
+            async with refused_within_the_limit():
+                await waiting
+        await add_strategy(store, ann, "a")
+
+
+@pytest.mark.anyio
+async def test_a_statement_that_takes_too_long_is_a_store_that_is_not_available(database: Database) -> None:
+    database.sql(
+        "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN PERFORM pg_sleep(60) FROM users WHERE email LIKE ''slow%'' AND id = NEW.owner_id; RETURN NEW; END'",
+        "CREATE TRIGGER dawdle BEFORE INSERT ON strategies FOR EACH ROW EXECUTE FUNCTION dawdle()",
+    )
+    async with opened(database) as (store, engine):
+        slow, quick = await add_user(store, "slow@example.com"), await add_user(store, "quick@example.com")
+        async with refused_within_the_limit():
+            await add_strategy(store, slow, "a")
+        await add_strategy(store, quick, "a")
+        assert (await names(store, slow), await names(store, quick)) == ([], ["a"])
+        assert engine.pool.checkedout() == 0
+
+
+@pytest.mark.anyio
+async def test_a_row_that_others_do_not_let_go_is_a_store_that_is_not_available(database: Database) -> None:
+    async with opened(database) as (store, engine), session(database) as other:
+        ann, bob = await add_user(store, "ann@example.com"), await add_user(store, "bob@example.com")
+        async with other.transaction():
+            await other.execute("SELECT FROM users WHERE id = $1 FOR UPDATE", ann.id)
+            async with refused_within_the_limit():
+                await add_strategy(store, ann, "a")
+            await add_strategy(store, bob, "a")
+            assert await names(store, ann) == []
+        await add_strategy(store, ann, "a")
+        assert engine.pool.checkedout() == 0
+
+
+@pytest.mark.anyio
+async def test_of_two_blocks_that_wait_for_each_other_one_is_refused_and_one_is_kept(database: Database) -> None:
+    async with opened(database) as (store, _):
+        ann, bob = await add_user(store, "ann@example.com"), await add_user(store, "bob@example.com")
+        both_hold_one = asyncio.Barrier(2)
+
+        async def take(first: int, second: int) -> None:
+            async with store.write() as work:
+                await work.lock_user(first)
+                await both_hold_one.wait()
+                await work.lock_user(second)
+
+        async with asyncio.timeout(LIMIT):
+            outcomes = await asyncio.gather(take(ann.id, bob.id), take(bob.id, ann.id), return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} == {type(None), StoreUnavailable}
+        async with asyncio.timeout(LIMIT):
+            await add_strategy(store, ann, "a")
+
+
+@pytest.mark.anyio
+async def test_transactions_that_cannot_be_put_in_order_are_a_store_that_is_not_available(database: Database) -> None:
+    database.sql(f"ALTER DATABASE {database.url.database} SET default_transaction_isolation = 'repeatable read'")
+    async with opened(database) as (store, _):
+        ann = await add_user(store, "ann@example.com")
+        async with refused_within_the_limit(), store.write() as work:
+            await work.find_user(ann.id)
+            async with store.write() as sooner:
+                await sooner.lock_user(ann.id)
+                await sooner.replace_user(ann.deactivated(at=CHANGED))
+            await work.lock_user(ann.id)
+
+
+@pytest.mark.anyio
+async def test_a_block_that_asks_nothing_for_too_long_is_a_store_that_is_not_available(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "IDLE_IN_TRANSACTION_SECONDS", 0.2)
+    async with opened(database) as (store, engine), session(database) as other:
+        ann = await add_user(store, "ann@example.com")
+        idle = "SELECT count(*) = 0 FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
+        async with refused_within_the_limit(), store.write() as work:
+            await work.lock_user(ann.id)
+            await eventually(lambda: other.fetchval(idle))
+            await work.find_user(ann.id)
+        await add_strategy(store, ann, "next")
+        assert engine.pool.checkedout() == 0
+
+
+@pytest.mark.anyio
+async def test_a_server_that_takes_no_writes_is_a_store_that_is_not_available(database: Database) -> None:
+    database.sql(f"ALTER DATABASE {database.url.database} SET default_transaction_read_only = on")
+    async with opened(database) as (store, _):
+        async with refused_within_the_limit():
+            await add_user(store, "ann@example.com")
+        async with store.read() as view:
+            assert await view.list_users() == []
+
+
+@pytest.mark.anyio
+async def test_hosts_none_of_which_takes_writes_are_a_store_that_is_not_available(
+    postgresql_server: PostgresqlServer, hard_to_write: Database
+) -> None:
+    name = hard_to_write.url.database
+    postgresql_server.databases.maintenance.sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    host = f"127.0.0.1:{postgresql_server.port}"
+    query = {"host": (host, host), "target_session_attrs": "read-write"}
+    standbys = Database(hard_to_write.url.set(host=None, port=None, query=query))
+    async with opened(standbys) as (store, _), refused_within_the_limit(), store.read():
+        pass
+
+
+@pytest.mark.anyio
+async def test_a_server_without_a_connection_left_is_a_store_that_is_not_available(hard_to_write: Database) -> None:
+    limited = Database(hard_to_write.url)
+    async with opened(limited) as (store, engine):
+        async with connected(engine) as connection:
+            await connection.execute(text(f"ALTER DATABASE {limited.url.database} CONNECTION LIMIT 1"))
+            async with refused_within_the_limit(), store.read():
+                pass
+        async with connected(engine) as connection:
+            await connection.execute(text("SELECT 1"))
+
+
+@pytest.mark.anyio
+async def test_a_database_that_does_not_exist_is_a_store_that_is_not_available(database: Database) -> None:
+    missing = Database(database.url.set(database="nowhere"))
+    async with opened(missing) as (store, _), refused_within_the_limit(), store.read():
+        pass
+
+
+# Cancelled callers
+
+
+async def assert_nothing_is_left(other: asyncpg.Connection, engine: AsyncEngine) -> None:
+    """Wait until no session of the store is in a transaction or holds a lock, and no connection is taken."""
+    await eventually(
+        lambda: other.fetchval(
+            "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()"
+            " AND pid <> pg_backend_pid() AND backend_type = 'client backend' AND state <> 'idle')"
+            " AND NOT EXISTS (SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid())"
+        )
+    )
+    assert engine.pool.checkedout() == 0
+
+
+@pytest.mark.anyio
+async def test_callers_that_are_cancelled_anywhere_in_a_block_leave_nothing_behind(database: Database) -> None:
+    async with opened(database) as (store, engine), session(database) as other:
+        ann = await add_user(store, "ann@example.com")
+
+        async def work_on(number: int) -> None:
+            async with store.write() as work:
+                await work.lock_user(ann.id)
+                for part in ("first", "second"):
+                    content = StrategyContent(name=f"{number} {part}")
+                    await work.add_strategy(owner_id=ann.id, content=content, at=CREATED)
+
+        for number in range(60):
+            writer = asyncio.ensure_future(work_on(number))
+            reader = asyncio.ensure_future(names(store, ann))
+            for _ in range(number):
+                await asyncio.sleep(0)
+            writer.cancel()
+            reader.cancel()
+            await asyncio.wait_for(asyncio.gather(writer, reader, return_exceptions=True), LIMIT)
+
+        await assert_nothing_is_left(other, engine)
+        kept = await names(store, ann)
+        assert kept == [
+            f"{number} {part}" for number in range(60) for part in ("first", "second") if f"{number} first" in kept
+        ]
+
+
+@pytest.mark.anyio
+async def test_a_caller_that_is_cancelled_while_it_waits_for_a_row_leaves_nothing_behind(database: Database) -> None:
+    async with opened(database) as (store, engine), session(database) as other:
+        ann = await add_user(store, "ann@example.com")
+        async with other.transaction():
+            await other.execute("SELECT FROM users FOR UPDATE")
+            waiting = asyncio.ensure_future(add_strategy(store, ann, "a"))
+            await eventually(lambda: other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.wait_for(waiting, LIMIT)
+        await assert_nothing_is_left(other, engine)
+        await add_strategy(store, ann, "a")
+
+
+@pytest.mark.anyio
+async def test_callers_that_are_cancelled_while_they_wait_for_a_connection_leave_nothing_behind(
+    database: Database,
+) -> None:
+    async with (
+        opened(database, database_pool_size=1, database_pool_overflow=0) as (store, engine),
+        session(database) as other,
+    ):
+        ann = await add_user(store, "ann@example.com")
+        async with connected(engine):
+            waiting = [asyncio.ensure_future(names(store, ann)) for _ in range(5)]
+            await asyncio.wait(waiting, timeout=0.05)
+            for caller in waiting:
+                caller.cancel()
+        await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), LIMIT)
+        await assert_nothing_is_left(other, engine)
+        await add_strategy(store, ann, "a")
