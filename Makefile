@@ -21,7 +21,7 @@ run: $(READY) .env ## Serve on 127.0.0.1:8000 (PORT=...), with the document's ac
 
 .PHONY: test
 test: $(READY) ## Run every test
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 .PHONY: check
 check: $(READY) format-check lint types boundaries test ## Format, lint, types, boundaries, tests: what CI checks

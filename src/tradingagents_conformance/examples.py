@@ -1,7 +1,12 @@
 """What the tests of the kit store, and short ways to store it through the port."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final, TypeAlias
+
+from hypothesis import HealthCheck, settings
 
 from tradingagents_core.domain.parameters import (
     INTEGER_MAX,
@@ -13,6 +18,7 @@ from tradingagents_core.domain.parameters import (
 )
 from tradingagents_core.domain.strategy import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH, Strategy, StrategyContent
 from tradingagents_core.domain.user import User
+from tradingagents_core.errors import TradingAgentsError
 from tradingagents_core.ports import Store
 
 CREATED: Final = datetime(2024, 1, 15, 10, 30, 0, 123456, UTC)
@@ -59,6 +65,58 @@ CONTENTS: Final = {
     ),
 }
 """Contents that a careless store changes or refuses."""
+
+
+@contextmanager
+def refused(reason: TradingAgentsError) -> Iterator[None]:
+    """A block that has to be refused for this reason."""
+    try:
+        yield
+    except TradingAgentsError as refusal:
+        if not says(refusal, reason):
+            message = f"refused with {refusal!r} {vars(refusal)}, and should have been with {reason!r} {vars(reason)}"
+            raise AssertionError(message) from refusal
+    else:
+        raise AssertionError(f"not refused, and should have been with {reason!r} {vars(reason)}")
+
+
+def says(refusal: TradingAgentsError, reason: TradingAgentsError) -> bool:
+    """Whether a refusal is for this reason, and carries its fact."""
+    return isinstance(refusal, type(reason)) and vars(reason).items() <= vars(refusal).items()
+
+
+def repeatable(examples: int) -> settings:
+    """Hypothesis with so many examples, the same ones every time, however slow the adapter is."""
+    return settings(
+        max_examples=examples,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+Row: TypeAlias = dict[str, Any]
+"""The fields of a user or a strategy, with parameters as the plain values that they hold."""
+
+
+def exact(stored: User | Strategy | Row) -> dict[str, str]:
+    """The fields as texts that differ wherever the values do.
+
+    `True`, `1` and `1.0` differ, and so do `0.0` and `-0.0`, two orders of keys, two time zones, and None and nothing.
+    """
+    row = stored if isinstance(stored, dict) else {field.name: getattr(stored, field.name) for field in fields(stored)}
+    return {name: _text(value) for name, value in row.items()}
+
+
+def _text(value: object) -> str:
+    match value:
+        case Parameters():
+            return repr(value.to_dict())
+        case datetime():
+            return value.isoformat()
+        case _:
+            return repr(value)
 
 
 async def add_user(store: Store, email: str, *, password_hash: str = "hash") -> User:

@@ -1,29 +1,37 @@
 """What every store does, as tests."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+import logging
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final, TypeAlias
+from typing import ClassVar, cast
 
 import pytest
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
 
-from tradingagents_conformance.examples import CHANGED, CONTENTS, CREATED, FOREIGN_IDS, add_strategy, add_user, names
+from tradingagents_conformance.examples import (
+    CHANGED,
+    CONTENTS,
+    CREATED,
+    FOREIGN_IDS,
+    add_strategy,
+    add_user,
+    exact,
+    names,
+    refused,
+    repeatable,
+)
+from tradingagents_conformance.histories import Exploration, Histories
+from tradingagents_conformance.opening import OpenStore
 from tradingagents_core.domain.parameters import INTEGER_MAX, Parameters
 from tradingagents_core.domain.strategy import Strategy, StrategyContent
 from tradingagents_core.domain.user import User
 from tradingagents_core.errors import EmailTaken, StrategyNameTaken, StrategyNotFound, UserNotFound
 from tradingagents_core.ports import Store
 
-OpenStore: TypeAlias = Callable[[], AbstractAsyncContextManager[Store]]
-"""Opens a fresh, empty store, and closes it when the block ends."""
-
-A_WHILE: Final = 0.2
-"""Seconds for which a block is watched to see that it waits."""
-
-PATIENCE: Final = 30
-"""Seconds after which a block that waits counts as hanging."""
+_log = logging.getLogger(__name__)
 
 
 class _LeftOnPurpose(Exception):
@@ -31,7 +39,22 @@ class _LeftOnPurpose(Exception):
 
 
 class StoreContract:
-    """Every sentence of `StoreView`, `StoreWork` and `Store`."""
+    """Every sentence of `StoreView`, `StoreWork` and `Store`.
+
+    A subclass gives the fixture `open_store`, and may set the attributes below.
+    """
+
+    histories: ClassVar[int] = 25
+    """How many random histories are tried. They are the same ones every time; a greater number tries more."""
+
+    history_length: ClassVar[int] = 20
+    """How many blocks, or groups of overlapping blocks, a history has at most."""
+
+    a_while: ClassVar[float] = 0.2
+    """Seconds for which a block is watched to see that it waits."""
+
+    patience: ClassVar[float] = 30
+    """Seconds after which a block counts as hanging."""
 
     pytestmark = pytest.mark.anyio
 
@@ -63,8 +86,10 @@ class StoreContract:
         user = await add_user(store, "ann@example.com", password_hash="$argon2id$" + "x" * 300)
 
         async with store.read() as view:
-            assert await view.find_user(user.id) == user
-            assert await view.find_user_by_email("ann@example.com") == user
+            by_id, by_email = await view.find_user(user.id), await view.find_user_by_email("ann@example.com")
+        assert by_id is not None
+        assert by_email is not None
+        assert exact(by_id) == exact(by_email) == exact(user)
         assert (user.email, user.password_hash, user.is_active) == ("ann@example.com", "$argon2id$" + "x" * 300, True)
         assert (user.created_at, user.updated_at) == (CREATED, CREATED)
 
@@ -74,21 +99,62 @@ class StoreContract:
 
         async with store.read() as view:
             read = await view.get_strategy(owner_id=ann.id, strategy_id=stored.id)
-        assert read == stored
-        assert (read.name, read.description, read.is_active) == (content.name, content.description, content.is_active)
-        assert read.parameters == content.parameters
-        assert (read.owner_id, read.created_at, read.updated_at) == (ann.id, CREATED, CREATED)
+        assert exact(read) == exact(stored) == _as_stored(content, stored.id, ann)
 
     async def test_times_come_back_aware_and_in_utc(self, store: Store, ann: User) -> None:
-        async with store.read() as view:
-            read = await view.find_user(ann.id)
-        assert read is not None
-        assert (read.created_at.utcoffset(), read.updated_at.utcoffset()) == (timedelta(0), timedelta(0))
+        strategy = await add_strategy(store, ann, "a")
 
-    @pytest.mark.parametrize("user_id", FOREIGN_IDS)
-    async def test_nobody_has_an_id_that_was_not_given(self, store: Store, ann: User, user_id: int) -> None:
         async with store.read() as view:
-            assert await view.find_user(user_id) is None
+            user = await view.find_user(ann.id)
+            read = [user, await view.get_strategy(owner_id=ann.id, strategy_id=strategy.id)]
+        assert [(row.created_at.utcoffset(), row.updated_at.utcoffset()) for row in read if row is not None] == [
+            (timedelta(0), timedelta(0)),
+            (timedelta(0), timedelta(0)),
+        ]
+
+    async def test_microseconds_come_back(self, store: Store, ann: User) -> None:
+        strategy = await add_strategy(store, ann, "a")
+
+        async with store.read() as view:
+            user = await view.find_user(ann.id)
+            read = [user, await view.get_strategy(owner_id=ann.id, strategy_id=strategy.id)]
+        assert [(row.created_at.microsecond, row.updated_at.microsecond) for row in read if row is not None] == [
+            (CREATED.microsecond, CREATED.microsecond),
+            (CREATED.microsecond, CREATED.microsecond),
+        ]
+
+    async def test_the_order_of_keys_comes_back(self, store: Store, ann: User) -> None:
+        parameters = Parameters({"z": 1, "a": {"y": 1, "b": [{"q": 0, "c": 1}]}, "m": 2})
+        strategy = await add_strategy(store, ann, StrategyContent(name="a", parameters=parameters))
+
+        async with store.read() as view:
+            read = await view.get_strategy(owner_id=ann.id, strategy_id=strategy.id)
+        assert repr(read.parameters.to_dict()) == repr(parameters.to_dict())
+
+    async def test_what_has_been_read_stays_as_it_is(self, store: Store, ann: User) -> None:
+        strategy = await add_strategy(store, ann, "a")
+        async with store.read() as view:
+            users = await view.list_users()
+            page = await view.list_strategies(owner_id=ann.id, skip=0, limit=10, active_only=False)
+        async with store.write() as work:
+            await work.lock_user(ann.id)
+            own_users = await work.list_users()
+            own_page = await work.list_strategies(owner_id=ann.id, skip=0, limit=10, active_only=False)
+            await work.add_user(email="new@example.com", password_hash="hash", at=CREATED)
+            await work.replace_user(ann.deactivated(at=CHANGED))
+            await work.replace_strategy(strategy.changed(at=CHANGED, name="b"))
+            await work.add_strategy(owner_id=ann.id, content=StrategyContent(name="a"), at=CREATED)
+        async with store.read() as view:
+            await view.list_users()
+            await view.list_strategies(owner_id=ann.id, skip=0, limit=10, active_only=False)
+
+        assert (list(users), list(own_users)) == ([ann], [ann])
+        assert (list(page.items), list(own_page.items)) == ([strategy], [strategy])
+
+    async def test_nobody_has_an_id_that_was_not_given(self, store: Store, ann: User) -> None:
+        async with store.read() as view:
+            found = {user_id: await view.find_user(user_id) for user_id in FOREIGN_IDS}
+        assert found == dict.fromkeys(FOREIGN_IDS)
 
     async def test_an_email_finds_nobody_where_there_is_none(self, store: Store, ann: User) -> None:
         async with store.read() as view:
@@ -100,21 +166,28 @@ class StoreContract:
         async with store.read() as view:
             assert list(await view.list_users()) == users
 
-    @pytest.mark.parametrize("strategy_id", FOREIGN_IDS)
-    async def test_an_id_that_was_not_given_is_no_strategy(self, store: Store, ann: User, strategy_id: int) -> None:
+    async def test_an_id_that_was_not_given_is_no_strategy(self, store: Store, ann: User) -> None:
         await add_strategy(store, ann, "a")
 
-        async with store.read() as view:
-            with pytest.raises(StrategyNotFound) as refusal:
-                await view.get_strategy(owner_id=ann.id, strategy_id=strategy_id)
-        assert refusal.value.strategy_id == strategy_id
+        for strategy_id in FOREIGN_IDS:
+            with refused(StrategyNotFound(strategy_id)):
+                async with store.read() as view:
+                    await view.get_strategy(owner_id=ann.id, strategy_id=strategy_id)
 
     async def test_another_owners_strategy_is_not_found(self, store: Store, ann: User, bob: User) -> None:
         strategy = await add_strategy(store, ann, "a")
 
         async with store.read() as view:
-            with pytest.raises(StrategyNotFound):
+            with refused(StrategyNotFound(strategy.id)):
                 await view.get_strategy(owner_id=bob.id, strategy_id=strategy.id)
+
+    async def test_an_unknown_owner_has_no_strategy(self, store: Store, ann: User) -> None:
+        strategy = await add_strategy(store, ann, "a")
+
+        for owner_id in FOREIGN_IDS:
+            with refused(StrategyNotFound(strategy.id)):
+                async with store.read() as view:
+                    await view.get_strategy(owner_id=owner_id, strategy_id=strategy.id)
 
     async def test_strategies_are_listed_oldest_first(self, store: Store, ann: User) -> None:
         for name in ("c", "a", "b"):
@@ -159,6 +232,22 @@ class StoreContract:
         assert [strategy.name for strategy in page.items] == ["a", "c", "d"][skip : skip + 2]
         assert page.total == 3
 
+    async def test_items_and_total_are_of_the_same_moment(self, store: Store, ann: User) -> None:
+        async def add_some() -> None:
+            for number in range(12):
+                await add_strategy(store, ann, f"{number}")
+
+        writer = asyncio.ensure_future(add_some())
+        seen = []
+        async with asyncio.timeout(self.patience):
+            while not writer.done():
+                async with store.read() as view:
+                    page = await view.list_strategies(owner_id=ann.id, skip=0, limit=1000, active_only=False)
+                seen.append((page.total, len(page.items)))
+                await asyncio.sleep(0)
+        await writer
+        assert [(total, items) for total, items in seen if total != items] == []
+
     async def test_nobody_elses_strategies_are_in_a_list(self, store: Store, ann: User, bob: User) -> None:
         await add_strategy(store, ann, "a")
         await add_strategy(store, bob, "b")
@@ -166,21 +255,39 @@ class StoreContract:
         assert await names(store, ann) == ["a"]
         assert await names(store, bob) == ["b"]
 
-    @pytest.mark.parametrize("owner_id", FOREIGN_IDS)
-    async def test_an_unknown_owner_has_an_empty_list(self, store: Store, ann: User, owner_id: int) -> None:
+    @pytest.mark.parametrize("active_only", [False, True])
+    async def test_nobody_elses_strategies_are_counted(
+        self, store: Store, ann: User, bob: User, *, active_only: bool
+    ) -> None:
         await add_strategy(store, ann, "a")
+        for name in ("b", "c"):
+            await add_strategy(store, bob, name)
 
         async with store.read() as view:
-            page = await view.list_strategies(owner_id=owner_id, skip=0, limit=10, active_only=False)
-        assert (list(page.items), page.total) == ([], 0)
+            page = await view.list_strategies(owner_id=ann.id, skip=0, limit=10, active_only=active_only)
+        assert page.total == 1
+
+    async def test_an_unknown_owner_has_an_empty_list(self, store: Store, ann: User) -> None:
+        await add_strategy(store, ann, "a")
+
+        for owner_id in FOREIGN_IDS:
+            async with store.read() as view:
+                page = await view.list_strategies(owner_id=owner_id, skip=0, limit=10, active_only=False)
+            assert (owner_id, list(page.items), page.total) == (owner_id, [], 0)
 
     # Changing users
+
+    async def test_a_new_user_is_active_and_created_and_updated_at_the_given_time(self, store: Store) -> None:
+        async with store.write() as work:
+            user = await work.add_user(email="ann@example.com", password_hash="hash", at=CHANGED)
+
+        assert (user.is_active, user.created_at, user.updated_at) == (True, CHANGED, CHANGED)
 
     async def test_ids_of_users_differ(self, store: Store, ann: User, bob: User) -> None:
         assert ann.id != bob.id
 
     async def test_an_email_belongs_to_one_user(self, store: Store, ann: User) -> None:
-        with pytest.raises(EmailTaken):
+        with refused(EmailTaken(ann.email)):
             await add_user(store, ann.email)
 
         async with store.read() as view:
@@ -193,27 +300,48 @@ class StoreContract:
             await work.replace_user(changed)
 
         async with store.read() as view:
-            assert list(await view.list_users()) == [changed, bob]
+            assert [exact(user) for user in await view.list_users()] == [exact(changed), exact(bob)]
+
+    async def test_a_replaced_user_is_found_by_the_new_email_only(self, store: Store, ann: User) -> None:
+        changed = replace(ann, email="a@example.com")
+        async with store.write() as work:
+            await work.lock_user(ann.id)
+            await work.replace_user(changed)
+
+        async with store.read() as view:
+            assert await view.find_user_by_email("a@example.com") == changed
+            assert await view.find_user_by_email(ann.email) is None
+        assert await add_user(store, ann.email) != ann
 
     async def test_replacing_a_user_who_does_not_exist_creates_none(self, store: Store, ann: User) -> None:
-        with pytest.raises(UserNotFound):
-            async with store.write() as work:
-                await work.replace_user(replace(ann, id=ann.id + 1000, email="new@example.com"))
+        for user_id in FOREIGN_IDS:
+            with refused(UserNotFound(user_id)):
+                async with store.write() as work:
+                    await work.replace_user(replace(ann, id=user_id, email="new@example.com"))
 
         async with store.read() as view:
             assert list(await view.list_users()) == [ann]
 
     async def test_a_user_cannot_take_the_email_of_another(self, store: Store, ann: User, bob: User) -> None:
-        with pytest.raises(EmailTaken):
+        with refused(EmailTaken(ann.email)):
             async with store.write() as work:
                 await work.lock_user(bob.id)
                 await work.replace_user(replace(bob, email=ann.email))
 
-    @pytest.mark.parametrize("user_id", FOREIGN_IDS)
-    async def test_nobodys_row_cannot_be_taken(self, store: Store, ann: User, user_id: int) -> None:
-        with pytest.raises(UserNotFound):
-            async with store.write() as work:
-                await work.lock_user(user_id)
+    async def test_a_user_keeps_their_own_email(self, store: Store, ann: User) -> None:
+        changed = replace(ann, password_hash="other", updated_at=CHANGED)
+        async with store.write() as work:
+            await work.lock_user(ann.id)
+            await work.replace_user(changed)
+
+        async with store.read() as view:
+            assert await view.find_user_by_email(ann.email) == changed
+
+    async def test_nobodys_row_cannot_be_taken(self, store: Store, ann: User) -> None:
+        for user_id in FOREIGN_IDS:
+            with refused(UserNotFound(user_id)):
+                async with store.write() as work:
+                    await work.lock_user(user_id)
 
     async def test_taking_a_row_reads_the_user(self, store: Store, ann: User) -> None:
         async with store.write() as work:
@@ -221,17 +349,24 @@ class StoreContract:
 
     # Changing strategies
 
-    async def test_an_unknown_owner_gets_no_strategy(self, store: Store) -> None:
-        with pytest.raises(UserNotFound):
-            async with store.write() as work:
-                await work.add_strategy(owner_id=10**6, content=StrategyContent(name="a"), at=CREATED)
+    async def test_a_new_strategy_is_created_and_updated_at_the_given_time(self, store: Store, ann: User) -> None:
+        async with store.write() as work:
+            await work.lock_user(ann.id)
+            strategy = await work.add_strategy(owner_id=ann.id, content=StrategyContent(name="a"), at=CHANGED)
+
+        assert (strategy.created_at, strategy.updated_at) == (CHANGED, CHANGED)
+
+    async def test_an_unknown_owner_gets_no_strategy(self, store: Store, ann: User) -> None:
+        for owner_id in FOREIGN_IDS:
+            with refused(UserNotFound(owner_id)):
+                async with store.write() as work:
+                    await work.add_strategy(owner_id=owner_id, content=StrategyContent(name="a"), at=CREATED)
 
     async def test_a_name_belongs_to_one_strategy_of_an_owner(self, store: Store, ann: User) -> None:
         await add_strategy(store, ann, "a")
 
-        with pytest.raises(StrategyNameTaken) as refusal:
+        with refused(StrategyNameTaken("a")):
             await add_strategy(store, ann, "a")
-        assert refusal.value.name == "a"
         assert await names(store, ann) == ["a"]
 
     @pytest.mark.parametrize("name", ["A", "a ", " a", "á", "a\u0301"])
@@ -266,21 +401,32 @@ class StoreContract:
 
         async with store.read() as view:
             page = await view.list_strategies(owner_id=ann.id, skip=0, limit=10, active_only=False)
-        assert list(page.items) == [changed, untouched]
+        assert [exact(strategy) for strategy in page.items] == [exact(changed), exact(untouched)]
 
     async def test_replacing_a_strategy_that_does_not_exist_creates_none(self, store: Store, ann: User) -> None:
         strategy = await add_strategy(store, ann, "a")
 
-        with pytest.raises(StrategyNotFound):
+        for strategy_id in FOREIGN_IDS:
+            with refused(StrategyNotFound(strategy_id)):
+                async with store.write() as work:
+                    await work.lock_user(ann.id)
+                    await work.replace_strategy(replace(strategy, id=strategy_id, name="b"))
+        assert await names(store, ann) == ["a"]
+
+    async def test_replacing_a_strategy_that_was_removed_creates_none(self, store: Store, ann: User) -> None:
+        strategy = await add_strategy(store, ann, "a")
+        await _remove(store, strategy)
+
+        with refused(StrategyNotFound(strategy.id)):
             async with store.write() as work:
                 await work.lock_user(ann.id)
-                await work.replace_strategy(replace(strategy, id=strategy.id + 1000, name="b"))
-        assert await names(store, ann) == ["a"]
+                await work.replace_strategy(strategy)
+        assert await names(store, ann) == []
 
     async def test_another_owners_strategy_cannot_be_replaced(self, store: Store, ann: User, bob: User) -> None:
         strategy = await add_strategy(store, ann, "a")
 
-        with pytest.raises(StrategyNotFound):
+        with refused(StrategyNotFound(strategy.id)):
             async with store.write() as work:
                 await work.lock_user(bob.id)
                 await work.replace_strategy(replace(strategy, owner_id=bob.id, name="b"))
@@ -290,11 +436,40 @@ class StoreContract:
         await add_strategy(store, ann, "a")
         other = await add_strategy(store, ann, "b")
 
-        with pytest.raises(StrategyNameTaken):
+        with refused(StrategyNameTaken("a")):
             async with store.write() as work:
                 await work.lock_user(ann.id)
                 await work.replace_strategy(other.changed(at=CHANGED, name="a"))
         assert await names(store, ann) == ["a", "b"]
+
+    async def test_a_strategy_may_take_the_name_that_another_owner_uses(
+        self, store: Store, ann: User, bob: User
+    ) -> None:
+        await add_strategy(store, ann, "a")
+        strategy = await add_strategy(store, bob, "b")
+        async with store.write() as work:
+            await work.lock_user(bob.id)
+            await work.replace_strategy(strategy.changed(at=CHANGED, name="a"))
+
+        assert (await names(store, ann), await names(store, bob)) == (["a"], ["a"])
+
+    async def test_a_strategy_keeps_its_own_name(self, store: Store, ann: User) -> None:
+        changed = (await add_strategy(store, ann, "a")).changed(at=CHANGED, description="changed")
+        async with store.write() as work:
+            await work.lock_user(ann.id)
+            await work.replace_strategy(changed)
+
+        async with store.read() as view:
+            assert await view.get_strategy(owner_id=ann.id, strategy_id=changed.id) == changed
+
+    async def test_a_name_that_was_given_up_is_free(self, store: Store, ann: User) -> None:
+        strategy = await add_strategy(store, ann, "a")
+        async with store.write() as work:
+            await work.lock_user(ann.id)
+            await work.replace_strategy(strategy.changed(at=CHANGED, name="b"))
+            await work.add_strategy(owner_id=ann.id, content=StrategyContent(name="a"), at=CREATED)
+
+        assert await names(store, ann) == ["b", "a"]
 
     async def test_a_removed_strategy_is_not_found(self, store: Store, ann: User) -> None:
         strategy = await add_strategy(store, ann, "a")
@@ -303,7 +478,7 @@ class StoreContract:
 
         assert await names(store, ann) == ["b"]
         async with store.read() as view:
-            with pytest.raises(StrategyNotFound):
+            with refused(StrategyNotFound(strategy.id)):
                 await view.get_strategy(owner_id=ann.id, strategy_id=strategy.id)
 
     async def test_a_removed_strategys_name_is_free_again(self, store: Store, ann: User) -> None:
@@ -318,10 +493,18 @@ class StoreContract:
 
         assert (await add_strategy(store, ann, "b")).id > removed.id
 
+    async def test_what_does_not_exist_cannot_be_removed(self, store: Store, ann: User) -> None:
+        strategy = await add_strategy(store, ann, "a")
+
+        for strategy_id in FOREIGN_IDS:
+            with refused(StrategyNotFound(strategy_id)):
+                await _remove(store, replace(strategy, id=strategy_id))
+        assert await names(store, ann) == ["a"]
+
     async def test_another_owners_strategy_cannot_be_removed(self, store: Store, ann: User, bob: User) -> None:
         strategy = await add_strategy(store, ann, "a")
 
-        with pytest.raises(StrategyNotFound):
+        with refused(StrategyNotFound(strategy.id)):
             await _remove(store, replace(strategy, owner_id=bob.id))
         assert await names(store, ann) == ["a"]
 
@@ -329,23 +512,40 @@ class StoreContract:
         strategy = await add_strategy(store, ann, "a")
         await _remove(store, strategy)
 
-        with pytest.raises(StrategyNotFound):
+        with refused(StrategyNotFound(strategy.id)):
             await _remove(store, strategy)
 
     # Blocks
 
-    async def test_a_block_sees_its_own_changes(self, store: Store, ann: User) -> None:
+    async def test_a_block_sees_its_own_changes_of_strategies(self, store: Store, ann: User) -> None:
         async with store.write() as work:
             await work.lock_user(ann.id)
             strategy = await work.add_strategy(owner_id=ann.id, content=StrategyContent(name="a"), at=CREATED)
             assert await work.get_strategy(owner_id=ann.id, strategy_id=strategy.id) == strategy
+            changed = strategy.changed(at=CHANGED, name="b")
+            await work.replace_strategy(changed)
+            page = await work.list_strategies(owner_id=ann.id, skip=0, limit=10, active_only=False)
+            assert (list(page.items), page.total) == ([changed], 1)
             await work.remove_strategy(owner_id=ann.id, strategy_id=strategy.id)
             page = await work.list_strategies(owner_id=ann.id, skip=0, limit=10, active_only=False)
             assert (list(page.items), page.total) == ([], 0)
 
+    async def test_a_block_sees_its_own_changes_of_users(self, store: Store, ann: User) -> None:
+        async with store.write() as work:
+            await work.lock_user(ann.id)
+            cid = await work.add_user(email="cid@example.com", password_hash="hash", at=CREATED)
+            changed = replace(ann, email="a@example.com", updated_at=CHANGED)
+            await work.replace_user(changed)
+            assert list(await work.list_users()) == [changed, cid]
+            assert await work.find_user(cid.id) == cid
+            assert await work.find_user_by_email("a@example.com") == changed
+            assert await work.find_user_by_email(ann.email) is None
+            assert await work.lock_user(cid.id) == cid
+
     async def test_everything_in_a_block_is_kept(self, store: Store) -> None:
         async with store.write() as work:
             cid = await work.add_user(email="cid@example.com", password_hash="hash", at=CREATED)
+            await work.lock_user(cid.id)
             for name in ("a", "b"):
                 await work.add_strategy(owner_id=cid.id, content=StrategyContent(name=name), at=CREATED)
 
@@ -371,7 +571,7 @@ class StoreContract:
 
     async def test_nothing_in_a_block_is_kept_that_a_refusal_leaves(self, store: Store, ann: User) -> None:
         await add_strategy(store, ann, "a")
-        with pytest.raises(StrategyNameTaken):
+        with refused(StrategyNameTaken("a")):
             async with store.write() as work:
                 await work.lock_user(ann.id)
                 await work.add_strategy(owner_id=ann.id, content=StrategyContent(name="b"), at=CREATED)
@@ -383,23 +583,35 @@ class StoreContract:
         async with store.write() as work:
             await work.lock_user(ann.id)
             await work.add_strategy(owner_id=ann.id, content=StrategyContent(name="a"), at=CREATED)
-            assert await asyncio.wait_for(names(store, ann), PATIENCE) == []
+            await work.replace_user(ann.deactivated(at=CHANGED))
+            assert await asyncio.wait_for(names(store, ann), self.patience) == []
+            async with store.read() as view:
+                assert await asyncio.wait_for(view.find_user(ann.id), self.patience) == ann
 
         assert await names(store, ann) == ["a"]
 
     async def test_a_reading_block_makes_no_writer_wait(self, store: Store, ann: User) -> None:
         async with store.read() as view:
             await view.find_user(ann.id)
-            await asyncio.wait_for(add_strategy(store, ann, "a"), PATIENCE)
+            await asyncio.wait_for(add_strategy(store, ann, "a"), self.patience)
+
+    async def test_a_reading_block_sees_nothing_of_a_block_that_fails(self, store: Store, ann: User) -> None:
+        with pytest.raises(_LeftOnPurpose):
+            async with store.write() as work:
+                await work.lock_user(ann.id)
+                await work.add_strategy(owner_id=ann.id, content=StrategyContent(name="a"), at=CREATED)
+                raise _LeftOnPurpose
+
+        assert await asyncio.wait_for(names(store, ann), self.patience) == []
 
     async def test_blocks_that_take_one_row_wait_for_each_other(self, store: Store, ann: User) -> None:
         async with store.write() as work:
             await work.lock_user(ann.id)
             later = asyncio.ensure_future(add_strategy(store, ann, "later"))
-            await asyncio.wait({later}, timeout=A_WHILE)
+            await asyncio.wait({later}, timeout=self.a_while)
             assert not later.done()
             await work.add_strategy(owner_id=ann.id, content=StrategyContent(name="sooner"), at=CREATED)
-        await asyncio.wait_for(later, PATIENCE)
+        await asyncio.wait_for(later, self.patience)
 
         assert await names(store, ann) == ["sooner", "later"]
 
@@ -415,7 +627,7 @@ class StoreContract:
                 assert isinstance(count, int)
                 await work.replace_strategy(current.changed(at=CHANGED, parameters=Parameters({"count": count + 1})))
 
-        await asyncio.wait_for(asyncio.gather(*[count_one_up() for _ in range(12)]), PATIENCE)
+        await asyncio.wait_for(asyncio.gather(*[count_one_up() for _ in range(12)]), self.patience)
 
         async with store.read() as view:
             counted = await view.get_strategy(owner_id=ann.id, strategy_id=strategy.id)
@@ -423,7 +635,7 @@ class StoreContract:
 
     async def test_of_overlapping_blocks_one_gets_the_name(self, store: Store, ann: User) -> None:
         attempts = [add_strategy(store, ann, "a") for _ in range(8)]
-        outcomes = await asyncio.wait_for(asyncio.gather(*attempts, return_exceptions=True), PATIENCE)
+        outcomes = await asyncio.wait_for(asyncio.gather(*attempts, return_exceptions=True), self.patience)
 
         assert sum(isinstance(outcome, Strategy) for outcome in outcomes) == 1
         assert sum(isinstance(outcome, StrategyNameTaken) for outcome in outcomes) == 7
@@ -431,7 +643,7 @@ class StoreContract:
 
     async def test_of_overlapping_blocks_one_gets_the_email(self, store: Store) -> None:
         attempts = [add_user(store, "cid@example.com") for _ in range(8)]
-        outcomes = await asyncio.wait_for(asyncio.gather(*attempts, return_exceptions=True), PATIENCE)
+        outcomes = await asyncio.wait_for(asyncio.gather(*attempts, return_exceptions=True), self.patience)
 
         assert sum(isinstance(outcome, User) for outcome in outcomes) == 1
         assert sum(isinstance(outcome, EmailTaken) for outcome in outcomes) == 7
@@ -450,11 +662,46 @@ class StoreContract:
         for _ in range(steps * steps):
             await asyncio.sleep(0)
         caller.cancel()
-        await asyncio.wait({caller}, timeout=PATIENCE)
+        await asyncio.wait({caller}, timeout=self.patience)
 
         assert caller.done()
-        assert await asyncio.wait_for(names(store, ann), PATIENCE) in ([], ["a", "b"])
-        await asyncio.wait_for(add_strategy(store, ann, "next"), PATIENCE)
+        assert await asyncio.wait_for(names(store, ann), self.patience) in ([], ["a", "b"])
+        await asyncio.wait_for(add_strategy(store, ann, "next"), self.patience)
+
+    @pytest.mark.parametrize("done", [1, 2, 3])
+    async def test_nothing_in_a_block_is_kept_that_is_cancelled_between_its_changes(
+        self, store: Store, ann: User, done: int
+    ) -> None:
+        reached = asyncio.Event()
+
+        async def add_some_and_wait() -> None:
+            async with store.write() as work:
+                await work.lock_user(ann.id)
+                for number in range(done):
+                    await work.add_strategy(owner_id=ann.id, content=StrategyContent(name=f"{number}"), at=CREATED)
+                reached.set()
+                await asyncio.Event().wait()
+
+        caller = asyncio.ensure_future(add_some_and_wait())
+        await asyncio.wait_for(reached.wait(), self.patience)
+        caller.cancel()
+        await asyncio.wait({caller}, timeout=self.patience)
+
+        assert caller.cancelled()
+        assert await asyncio.wait_for(names(store, ann), self.patience) == []
+
+    async def test_a_block_cancelled_while_it_waits_leaves_nothing_locked(self, store: Store, ann: User) -> None:
+        async with store.write() as work:
+            await work.lock_user(ann.id)
+            waiting = [asyncio.ensure_future(add_strategy(store, ann, name)) for name in ("a", "b", "c")]
+            await asyncio.wait(waiting, timeout=self.a_while)
+            waiting[0].cancel()
+            waiting[2].cancel()
+        await asyncio.wait(waiting, timeout=self.patience)
+
+        assert [caller.done() for caller in waiting] == [True, True, True]
+        assert await asyncio.wait_for(names(store, ann), self.patience) == ["b"]
+        await asyncio.wait_for(add_strategy(store, ann, "next"), self.patience)
 
     async def test_many_cancelled_callers_leave_nothing_open(self, store: Store, ann: User) -> None:
         for _ in range(40):
@@ -463,9 +710,35 @@ class StoreContract:
             await asyncio.sleep(0)
             reader.cancel()
             writer.cancel()
-            await asyncio.wait_for(asyncio.gather(reader, writer, return_exceptions=True), PATIENCE)
+            await asyncio.wait_for(asyncio.gather(reader, writer, return_exceptions=True), self.patience)
 
-        await asyncio.wait_for(add_strategy(store, ann, "next"), PATIENCE)
+        await asyncio.wait_for(add_strategy(store, ann, "next"), self.patience)
+
+    # Everything at once
+
+    def test_random_histories_go_as_with_plain_dictionaries(self, open_store: OpenStore) -> None:
+        exploration = Exploration(patience=self.patience)
+        run_state_machine_as_test(
+            # A factory will do (its docstring says so), though its annotation wants a class.
+            cast(type[Histories], lambda: Histories(open_store, exploration)),
+            settings=settings(repeatable(self.histories), stateful_step_count=self.history_length),
+        )
+        _log.info("Explored %s", exploration)
+
+
+def _as_stored(content: StrategyContent, strategy_id: int, owner: User) -> dict[str, str]:
+    return exact(
+        Strategy(
+            id=strategy_id,
+            owner_id=owner.id,
+            name=content.name,
+            description=content.description,
+            parameters=content.parameters,
+            is_active=content.is_active,
+            created_at=CREATED,
+            updated_at=CREATED,
+        )
+    )
 
 
 async def _remove(store: Store, strategy: Strategy) -> None:

@@ -18,7 +18,7 @@ from starlette.datastructures import FormData
 JSON: Final = b"application/json"
 FORM: Final = b"application/x-www-form-urlencoded"
 
-_FORM_FIELDS_MAX: Final = 16
+FORM_FIELDS_MAX: Final = 16
 
 
 class _JsonText(bytes):
@@ -44,9 +44,9 @@ class StrictRequest(Request):
         if body and not self._says(FORM):
             _refuse_media_type(FORM)
         try:
-            fields = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=_FORM_FIELDS_MAX)
+            fields = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=FORM_FIELDS_MAX)
         except ValueError:
-            raise HTTPException(400, f"The form should be UTF-8 text with at most {_FORM_FIELDS_MAX} fields") from None
+            raise HTTPException(400, f"The form should be UTF-8 text with at most {FORM_FIELDS_MAX} fields") from None
         form = dict(fields)
         if len(form) < len(fields):
             raise HTTPException(400, "The form should hold each field once")

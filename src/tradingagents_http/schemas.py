@@ -18,7 +18,7 @@ from pydantic import (
     with_config,
 )
 from pydantic_core import PydanticCustomError
-from typing_extensions import TypedDict
+from typing_extensions import TypeAliasType, TypedDict
 
 from tradingagents_core import __version__
 from tradingagents_core.domain.page import PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX
@@ -30,10 +30,17 @@ from tradingagents_core.domain.strategy import (
     StrategyContent,
 )
 from tradingagents_core.errors import InvalidInput
-from tradingagents_http.media_types import parsed_json
+from tradingagents_http.media_types import FORM_FIELDS_MAX, parsed_json
 
 _INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 _BOOLEANS: Final = {"true": True, "false": False}
+
+# For the document only: the domain checks these rules, and says which one is broken. `\s` would not do, since ECMA 262
+# and Python disagree about it.
+_CONTROL: Final = r"\u0000-\u001f\u007f-\u009f"
+_BLANK: Final = r" \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+NAME_PATTERN: Final = f"^[{_BLANK}]*[^{_BLANK}{_CONTROL}][^{_CONTROL}]*$"
+DESCRIPTION_PATTERN: Final = r"^[^\u0000]*$"
 
 
 def _integer(text: object) -> int:
@@ -73,30 +80,39 @@ Name = Annotated[
         max_length=NAME_MAX_LENGTH,
         description="Unique among your strategies. Not blank, no control characters.",
         examples=["RSI Mean Reversion"],
+        json_schema_extra={"pattern": NAME_PATTERN},
     ),
 ]
 
 Description = Annotated[
-    str | None,
+    Annotated[str, Field(max_length=DESCRIPTION_MAX_LENGTH, json_schema_extra={"pattern": DESCRIPTION_PATTERN})] | None,
     Field(
-        max_length=DESCRIPTION_MAX_LENGTH,
         description="Anything but NUL characters.",
         examples=["Buy oversold, sell overbought"],
     ),
 ]
 
-ParametersObject = Annotated[
+_Int64 = Annotated[int, Field(json_schema_extra={"format": "int64"})]
+_Double = Annotated[float, Field(json_schema_extra={"format": "double"})]
+JsonValue = TypeAliasType("JsonValue", "bool | str | _Int64 | _Double | list[JsonValue] | dict[str, JsonValue] | None")
+
+_ABOUT_PARAMETERS: Final = Field(
+    description=(
+        f"Any JSON object: nested at most {PARAMETERS_MAX_DEPTH} levels deep, at most {PARAMETERS_MAX_BYTES} "
+        "bytes, numbers finite, integers within 64 bits. It comes back value for value, in the same order."
+    ),
+    examples=[{"rsi_period": 14, "oversold": 30, "overbought": 70}],
+)
+
+ParametersIn = Annotated[
+    Parameters, PlainValidator(_parameters, json_schema_input_type=dict[str, JsonValue]), _ABOUT_PARAMETERS
+]
+
+ParametersOut = Annotated[
     Parameters,
     PlainValidator(_parameters),
     PlainSerializer(Parameters.to_dict, return_type=dict[str, Any]),
-    WithJsonSchema({"type": "object", "additionalProperties": True}),
-    Field(
-        description=(
-            f"Any JSON object: nested at most {PARAMETERS_MAX_DEPTH} levels deep, at most {PARAMETERS_MAX_BYTES} "
-            "bytes, numbers finite, integers within 64 bits. It comes back value for value, in the same order."
-        ),
-        examples=[{"rsi_period": 14, "oversold": 30, "overbought": 70}],
-    ),
+    _ABOUT_PARAMETERS,
 ]
 
 IsActive = Annotated[StrictBool, Field(description="Whether the strategy is in use.")]
@@ -109,7 +125,7 @@ class StrategyCreate(BaseModel):
 
     name: Name
     description: Description = None
-    parameters: ParametersObject = Field(default_factory=lambda: Parameters({}))
+    parameters: ParametersIn = Field(default_factory=lambda: Parameters({}))
     is_active: IsActive = True
 
     def content(self) -> StrategyContent:
@@ -129,7 +145,7 @@ class StrategyUpdate(TypedDict, total=False):
 
     name: Name
     description: Description
-    parameters: ParametersObject
+    parameters: ParametersIn
     is_active: IsActive
     id: Annotated[Any, Field(description="Ignored.")]
     created_at: Annotated[Any, Field(description="Ignored.")]
@@ -147,15 +163,18 @@ def changes(update: StrategyUpdate) -> StrategyChanges:
     )
 
 
-class StrategyOut(BaseModel):
+class _Answer(BaseModel):
+    # Exactly these fields, and always all of them.
+    model_config = ConfigDict(extra="forbid", from_attributes=True, json_schema_serialization_defaults_required=True)
+
+
+class StrategyOut(_Answer):
     """A stored strategy."""
 
-    model_config = ConfigDict(from_attributes=True)
-
-    id: Annotated[int, Field(examples=[2])]
+    id: Annotated[int, Field(json_schema_extra={"format": "int64"}, examples=[2])]
     name: Name
     description: Description
-    parameters: ParametersObject
+    parameters: ParametersOut
     is_active: IsActive
     created_at: Annotated[datetime, Field(examples=["2024-01-15T11:00:00Z"])]
     updated_at: Annotated[datetime, Field(examples=["2024-01-15T11:00:00Z"])]
@@ -178,10 +197,8 @@ class PageQuery(BaseModel):
 Pagination = Annotated[PageQuery, Query()]
 
 
-class StrategyPage(BaseModel):
+class StrategyPage(_Answer):
     """A page of strategies, oldest first; `total` counts all that match."""
-
-    model_config = ConfigDict(from_attributes=True)
 
     items: Sequence[StrategyOut]
     total: Annotated[int, Field(examples=[1])]
@@ -192,32 +209,38 @@ class StrategyPage(BaseModel):
 class LoginForm(BaseModel):
     """The resource owner password credentials of OAuth 2.0 (RFC 6749, 4.3.2)."""
 
-    username: Annotated[str, Field(description="Your e-mail address.", examples=["user@example.com"])]
-    password: Annotated[str, Field(json_schema_extra={"format": "password"}, examples=["SecurePassword123"])]
-    grant_type: Annotated[Literal["password"] | None, Field(description="May be left out.")] = None
+    model_config = ConfigDict(
+        json_schema_extra={"additionalProperties": {"type": "string"}, "maxProperties": FORM_FIELDS_MAX}
+    )
+
+    username: Annotated[str, Field(min_length=1, description="Your e-mail address.", examples=["user@example.com"])]
+    password: Annotated[
+        str, Field(min_length=1, json_schema_extra={"format": "password"}, examples=["SecurePassword123"])
+    ]
+    grant_type: Annotated[Literal["password"], Field(description="May be left out.")] = "password"
 
 
-class Token(BaseModel):
+class Token(_Answer):
     """A token to send as `Authorization: Bearer <access_token>`."""
 
     access_token: Annotated[str, Field(examples=["eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9..."])]
     token_type: Literal["bearer"] = "bearer"  # noqa: S105
 
 
-class Health(BaseModel):
+class Health(_Answer):
     """The service runs."""
 
     status: Literal["healthy"] = "healthy"
     version: Annotated[str, Field(examples=[__version__])]
 
 
-class Error(BaseModel):
+class Error(_Answer):
     """What was wrong."""
 
     detail: Annotated[str, Field(examples=["Error message here"])]
 
 
-class Problem(BaseModel):
+class Problem(_Answer):
     """One thing that was wrong with the input, and where."""
 
     loc: Annotated[list[str | int], Field(examples=[["body", "name"]])]
@@ -225,7 +248,7 @@ class Problem(BaseModel):
     type: Annotated[str, Field(examples=["value_error.missing"])]
 
 
-class ValidationError(BaseModel):
+class ValidationError(_Answer):
     """What was wrong with the input."""
 
     detail: list[Problem]

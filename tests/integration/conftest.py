@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
@@ -106,13 +107,30 @@ def open_memory_store() -> OpenStore:
     return open_store
 
 
+def sqlite_settings(file: Path) -> DatabaseSettings:
+    return DatabaseSettings(database_url=URL.create("sqlite+aiosqlite", database=str(file)))
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the newest tables and nothing in them."""
+    file = tmp_path_factory.mktemp("sqlite") / "migrated.db"
+    asyncio.run(migrate(sqlite_settings(file)))
+    return file
+
+
+def fresh_copy(migrated: Path, file: Path) -> Path:
+    """The migrated file under another name, in place of what is there."""
+    for left in file.parent.glob(f"{file.name}*"):
+        left.unlink()
+    return Path(shutil.copyfile(migrated, file))
+
+
 @pytest.fixture
-def open_sqlite_store(tmp_path: Path) -> OpenStore:
+def open_sqlite_store(tmp_path: Path, migrated_sqlite: Path) -> OpenStore:
     @asynccontextmanager
     async def open_store() -> AsyncIterator[Store]:
-        settings = DatabaseSettings(database_url=URL.create("sqlite+aiosqlite", database=str(tmp_path / "store.db")))
-        await migrate(settings)
-        engine = open_engine(settings)
+        engine = open_engine(sqlite_settings(fresh_copy(migrated_sqlite, tmp_path / "store.db")))
         try:
             yield SqlStore(engine)
         finally:

@@ -1,15 +1,37 @@
-"""The published documents: openapi.json and the two pages that show it."""
+"""The published documents: openapi.json, which says exactly what the service does, and the two pages that show it."""
 
+import copy
+import json
 import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from typing import Any, Final
+from urllib.parse import urljoin
 
+import httpx
+import jsonschema_rs
 import pytest
-from in_process import Api
+import schemathesis
+from hypothesis import example, given
+from hypothesis import strategies as st
+from in_process import PASSWORD, Api
+from pydantic import TypeAdapter, ValidationError
+
+from tradingagents_conformance import OpenStore
+from tradingagents_core.domain.strategy import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH, StrategyContent
+from tradingagents_core.errors import InvalidInput, StoreUnavailable
+from tradingagents_core.ports import Store
+from tradingagents_core.use_cases import UseCases
+from tradingagents_http.app import BODY_MAX_BYTES, create_app
+from tradingagents_http.routes import health
+from tradingagents_http.schemas import StrategyCreate
 
 pytestmark = pytest.mark.anyio
 
 STATUSES = {
     ("get", "/health"): ("health", {200, 500}),
-    ("post", "/api/v1/auth/login"): ("login", {200, 400, 401, 413, 415, 422, 500, 503}),
+    ("post", "/api/v1/auth/login"): ("login", {200, 400, 401, 413, 415, 422, 429, 500, 503}),
     ("get", "/api/v1/strategies"): ("list_strategies", {200, 400, 401, 422, 500, 503}),
     ("post", "/api/v1/strategies"): ("create_strategy", {201, 400, 401, 409, 413, 415, 422, 500, 503}),
     ("get", "/api/v1/strategies/{id}"): ("get_strategy", {200, 400, 401, 404, 422, 500, 503}),
@@ -20,10 +42,57 @@ STATUSES = {
     ("delete", "/api/v1/strategies/{id}"): ("delete_strategy", {204, 400, 401, 404, 422, 500, 503}),
 }
 
+PATHS: Final = {operation: (method, path) for (method, path), (operation, _) in STATUSES.items()}
+DOCUMENTED: Final = [(operation, status) for operation, statuses in STATUSES.values() for status in sorted(statuses)]
 
-async def test_every_route_has_its_operation_id_and_its_statuses(api: Api) -> None:
-    document = (await api.stranger.get("/openapi.json")).json()
 
+@pytest.fixture
+async def api(
+    open_memory_store: OpenStore, api_over: Callable[[Store], AbstractAsyncContextManager[Api]]
+) -> AsyncIterator[Api]:
+    """The API over one store: the document is the same over any."""
+    async with open_memory_store() as store, api_over(store) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def document() -> dict[str, Any]:
+    # As it is published, lists for tuples and the like.
+    return json.loads(json.dumps(create_app(UseCases(**dict.fromkeys(UseCases.__slots__))).openapi()))
+
+
+@pytest.fixture(scope="session")
+def is_valid(document: dict[str, Any]) -> Callable[[str, object], bool]:
+    """Whether a value is what a schema of the document says."""
+    names = document["components"]["schemas"]
+    components = {"components": document["components"]}
+    validators = {
+        name: jsonschema_rs.Draft202012Validator({"$ref": f"#/components/schemas/{name}", **components})
+        for name in names
+    }
+    return lambda name, value: validators[name].is_valid(value)
+
+
+async def test_the_published_document_is_this_one(api: Api, document: dict[str, Any]) -> None:
+    assert (await api.stranger.get("/openapi.json")).json() == document
+
+
+def test_the_document_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
+    assert document["openapi"] == "3.1.0"
+    # URLs may be relative to that of the document (OpenAPI 3.1, 4.6), which this meta-schema does not say.
+    resolved = copy.deepcopy(document)
+    for scheme in resolved["components"]["securitySchemes"].values():
+        for flow in scheme["flows"].values():
+            flow["tokenUrl"] = urljoin("http://localhost:8000/openapi.json", flow["tokenUrl"])
+    schemathesis.openapi.from_dict(resolved).validate()
+
+
+def test_every_schema_of_the_document_is_a_valid_json_schema(document: dict[str, Any]) -> None:
+    for schema in document["components"]["schemas"].values():
+        jsonschema_rs.Draft202012Validator({**schema, "components": document["components"]})
+
+
+def test_every_route_has_its_operation_id_and_its_statuses(document: dict[str, Any]) -> None:
     assert {
         (method, path): (operation["operationId"], {int(status) for status in operation["responses"]})
         for path, operations in document["paths"].items()
@@ -31,9 +100,7 @@ async def test_every_route_has_its_operation_id_and_its_statuses(api: Api) -> No
     } == STATUSES
 
 
-async def test_every_error_answer_has_its_body(api: Api) -> None:
-    document = (await api.stranger.get("/openapi.json")).json()
-
+def test_every_error_answer_has_its_body(document: dict[str, Any]) -> None:
     for operations in document["paths"].values():
         for operation in operations.values():
             for status, answer in operation["responses"].items():
@@ -42,16 +109,14 @@ async def test_every_error_answer_has_its_body(api: Api) -> None:
                     assert schema == ("ValidationError" if status == "422" else "Error")
 
 
-async def test_examples_are_the_references(api: Api) -> None:
-    schemas = (await api.stranger.get("/openapi.json")).json()["components"]["schemas"]
+def test_examples_are_the_references(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
 
     assert schemas["StrategyCreate"]["properties"]["name"]["examples"] == ["RSI Mean Reversion"]
     assert schemas["Problem"]["properties"]["type"]["examples"] == ["value_error.missing"]
 
 
-async def test_the_password_flow_leads_to_the_login(api: Api) -> None:
-    document = (await api.stranger.get("/openapi.json")).json()
-
+def test_the_password_flow_leads_to_the_login(document: dict[str, Any]) -> None:
     [(name, scheme)] = document["components"]["securitySchemes"].items()
     assert scheme["flows"]["password"]["tokenUrl"] == "api/v1/auth/login"
     secured = {
@@ -61,6 +126,202 @@ async def test_the_password_flow_leads_to_the_login(api: Api) -> None:
         if operation.get("security") == [{name: []}]
     }
     assert secured == {operation_id for operation_id, _ in STATUSES.values()} - {"health", "login"}
+
+
+def test_every_example_is_valid(document: dict[str, Any]) -> None:
+    for schema in document["components"]["schemas"].values():
+        for each in schema.get("properties", {}).values():
+            validator = jsonschema_rs.Draft202012Validator({**each, "components": document["components"]})
+            assert all(validator.is_valid(value) for value in each.get("examples", []))
+
+
+# Statuses
+
+
+class Broken:
+    """A use case that fails as it is told to."""
+
+    def __init__(self, failure: Exception) -> None:
+        self._failure = failure
+
+    async def __call__(self, **_: object) -> None:
+        raise self._failure
+
+
+def to_be_answered(status: int, operation: str, strategy_id: int, token: str) -> tuple[str, dict[str, Any]]:
+    """The URL and the parts of a request that is to be answered with this status."""
+    method, path = PATHS[operation]
+    url = path.replace("{id}", "999" if status == 404 else str(strategy_id))
+    request: dict[str, Any] = {"headers": {"Authorization": token}}
+    if operation == "login":
+        request["data"] = {"username": "ann@example.com", "password": PASSWORD}
+    elif method in ("post", "put"):
+        request["json"] = {"name": "taken" if status == 409 else "another"}
+    match status:
+        case 400 if operation == "login":
+            request["data"]["username"] = ["twice", "twice"]
+        case 400:
+            request["headers"] = [("Authorization", token), ("Authorization", token)]
+        case 401 if operation == "login":
+            request["data"]["password"] = "wrong password"
+        case 401:
+            request["headers"] = {"Authorization": "Bearer x.y.z"}
+        case 413:
+            request = {**request, "json": None, "data": None, "content": b" " * (BODY_MAX_BYTES + 1)}
+        case 415:
+            request["headers"]["Content-Type"] = "text/plain"
+        case 422:
+            url = path.replace("{id}", "x") + "?limit=0"
+            request = {**request, "json": {"name": ""} if "json" in request else None, "data": {}}
+    return url, request
+
+
+@pytest.fixture
+def answered(api: Api, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], Awaitable[httpx.Response]]:
+    """The answer of an operation where it should be this status."""
+
+    async def answer(operation: str, status: int) -> httpx.Response:
+        mine = (await api.ann.post("/api/v1/strategies", json={"name": "mine"})).json()
+        await api.ann.post("/api/v1/strategies", json={"name": "taken"})
+        url, request = to_be_answered(status, operation, mine["id"], api.ann.headers["Authorization"])
+        core = api.core
+        match status:
+            case 429:
+                for _ in range(11):
+                    await api.stranger.post(url, data={"username": "ann@example.com", "password": "wrong password"})
+            case 500 if operation == "health":
+                monkeypatch.setattr(health, "Health", lambda **_: 1 / 0)
+            case 500:
+                core = replace(core, **{operation: Broken(RuntimeError())})
+            case 503:
+                core = replace(core, **{operation: Broken(StoreUnavailable(reason="away", retry_after=1))})
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(create_app(core)), base_url="http://test") as client:
+            return await client.request(PATHS[operation][0].upper(), url, **request)
+
+    return answer
+
+
+@pytest.mark.parametrize(("operation", "status"), DOCUMENTED)
+async def test_every_documented_status_is_answered_as_documented(
+    document: dict[str, Any],
+    is_valid: Callable[[str, object], bool],
+    answered: Callable[[str, int], Awaitable[httpx.Response]],
+    operation: str,
+    status: int,
+) -> None:
+    method, path = PATHS[operation]
+    documented = document["paths"][path][method]["responses"][str(status)]
+    response = await answered(operation, status)
+
+    assert response.status_code == status, response.text
+    for name, header in documented.get("headers", {}).items():
+        value = response.headers[name]
+        typed = int(value) if header["schema"]["type"] == "integer" else value
+        assert jsonschema_rs.is_valid(header["schema"], typed)
+    if "content" in documented:
+        [(media_type, content)] = documented["content"].items()
+        assert response.headers["Content-Type"] == media_type
+        assert is_valid(content["schema"]["$ref"].rpartition("/")[2], response.json())
+    else:
+        assert response.content == b""
+
+
+# Rules
+
+
+def is_accepted(**content: Any) -> bool:
+    try:
+        StrategyContent(**content)
+    except InvalidInput:
+        return False
+    return True
+
+
+# Blank and control characters, their neighbours, and what Unicode or ECMA 262 take for white space in other ways.
+EDGES: Final = (
+    "\0\t\n\r\x1b\x1c\x1f !~\x7f\x80\x85\x9f\xa0\xa1\xad\u1680\u180e\u1fff\u2000\u200a\u200b\u2028\u2029\u202f\u205f"
+)
+edgy_texts: Final = st.text(
+    st.sampled_from(EDGES + "\u2060\u3000\ufeff\uffff\U0010ffff") | st.characters(codec="utf-8")
+)
+
+
+@given(edgy_texts)
+@example("")
+@example("x" * NAME_MAX_LENGTH)
+@example("x" * (NAME_MAX_LENGTH + 1))
+@example("\U0001f680" * NAME_MAX_LENGTH)
+@example(" " * NAME_MAX_LENGTH)
+@example(" " * (NAME_MAX_LENGTH - 1) + "x")
+@example("x\n")
+def test_the_document_and_the_domain_allow_the_same_names(is_valid: Callable[[str, object], bool], name: str) -> None:
+    assert is_valid("StrategyCreate", {"name": name}) is is_accepted(name=name)
+
+
+@pytest.mark.parametrize("template", ["{}", "x{}", "{}x"])
+def test_every_character_of_unicode_is_allowed_in_names_by_both_or_by_neither(
+    is_valid: Callable[[str, object], bool], template: str
+) -> None:
+    # The planes above the first hold neither white space nor control characters.
+    characters = [chr(code) for code in range(0x10000) if not 0xD800 <= code <= 0xDFFF]
+
+    assert [
+        character
+        for character in characters
+        if is_valid("StrategyCreate", {"name": template.format(character)})
+        is not is_accepted(name=template.format(character))
+    ] == []
+
+
+@given(st.none() | edgy_texts)
+@example("x" * DESCRIPTION_MAX_LENGTH)
+@example("x" * (DESCRIPTION_MAX_LENGTH + 1))
+@example("\0")
+@example("\n")
+def test_the_document_and_the_domain_allow_the_same_descriptions(
+    is_valid: Callable[[str, object], bool], description: str | None
+) -> None:
+    assert is_valid("StrategyCreate", {"name": "a", "description": description}) is is_accepted(
+        name="a", description=description
+    )
+
+
+json_values: Final = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | edgy_texts,
+    lambda items: st.lists(items, max_size=3) | st.dictionaries(edgy_texts, items, max_size=3),
+    max_leaves=8,
+)
+bodies: Final = json_values | st.fixed_dictionaries(
+    {},
+    optional={
+        "name": edgy_texts | json_values,
+        "description": edgy_texts | json_values,
+        "parameters": st.dictionaries(edgy_texts, json_values, max_size=3) | json_values,
+        "is_active": st.booleans() | json_values,
+        "id": json_values,
+    },
+)
+
+
+@given(bodies)
+def test_the_document_and_the_service_allow_the_same_bodies(
+    is_valid: Callable[[str, object], bool], body: object
+) -> None:
+    def is_stored() -> bool:
+        try:
+            TypeAdapter(StrategyCreate).validate_python(body).content()
+        except (ValidationError, InvalidInput):
+            return False
+        return True
+
+    assert is_valid("StrategyCreate", body) is is_stored()
+
+
+# Pages
 
 
 @pytest.mark.parametrize("page", ["/docs", "/redoc"])

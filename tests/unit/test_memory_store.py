@@ -14,6 +14,8 @@ async def open_memory_store() -> AsyncIterator[Store]:
 
 
 class TestMemoryStore(StoreContract):
+    histories = 100
+
     @pytest.fixture
     def open_store(self) -> OpenStore:
         return open_memory_store

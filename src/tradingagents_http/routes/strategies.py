@@ -7,7 +7,7 @@ from tradingagents_core.domain.strategy import Strategy
 from tradingagents_http.dependencies import Core, CurrentUser
 from tradingagents_http.media_types import StrictRoute
 from tradingagents_http.paths import STRATEGIES
-from tradingagents_http.responses import errors
+from tradingagents_http.responses import created, errors
 from tradingagents_http.schemas import (
     Pagination,
     StrategyCreateBody,
@@ -33,8 +33,7 @@ async def list_strategies(core: Core, user: CurrentUser, page: Pagination) -> Pa
     status_code=201,
     response_model=StrategyOut,
     response_description="Created",
-    responses=errors(400, 401, 409, 413, 415, 422, 503)
-    | {201: {"headers": {"Location": {"description": "Where the strategy is.", "schema": {"type": "string"}}}}},
+    responses=errors(400, 401, 409, 413, 415, 422, 503) | created("Where the strategy is."),
 )
 async def create_strategy(
     request: Request, core: Core, user: CurrentUser, body: StrategyCreateBody, response: Response
