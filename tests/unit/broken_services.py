@@ -181,7 +181,7 @@ class TheClockIsNotAsked(PlainTokenService):
 
 
 @named_by("test_the_times_of_a_token_are_aware_and_in_utc")
-class TimesLoseTheirZone(PlainTokenService):
+class TimesOfTokensLoseTheirZone(PlainTokenService):
     def verify(self, token):
         claims = super().verify(token)
         return TokenClaims(

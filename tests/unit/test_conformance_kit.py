@@ -19,10 +19,6 @@ Tests = dict[str, set[str]]
 """The names of some tests, for each fault."""
 
 
-def _named_tests(path: str, name: str) -> list[str]:
-    return [f"{HERE / path}::Test{name}", f"--deselect={HERE / path}::Test{name}::{HISTORIES}"]
-
-
 def _run(arguments: list[str], report: Path) -> tuple[Tests, Tests]:
     """Run tests in a process of their own, and tell which ran and which of them failed."""
     quietly = [
@@ -57,25 +53,19 @@ def _run(arguments: list[str], report: Path) -> tuple[Tests, Tests]:
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[Tests, Tests]:
-    """Every test of the kit, for every fault, in as many processes as there are parts: they are many."""
+    """Which tests of the kit ran, and which failed, for every fault."""
     folder = tmp_path_factory.mktemp("reports")
-    stores = ["PlainStore", *broken_stores.FAULTS]
+    stores, services = str(HERE / "broken_stores.py"), str(HERE / "broken_services.py")
     tried_in_histories = [name for name, fault in broken_stores.FAULTS.items() if fault.tried_in_histories]
-    histories = [
-        f"{HERE / 'broken_stores.py'}::Test{name}::{HISTORIES}" for name in ["PlainStore", *tried_in_histories]
-    ]
-    parts = [
-        [argument for name in stores[0::2] for argument in _named_tests("broken_stores.py", name)],
-        [argument for name in stores[1::2] for argument in _named_tests("broken_stores.py", name)],
-        [*histories, str(HERE / "broken_services.py")],
-    ]
-    with ThreadPoolExecutor(2) as processes:
-        outcomes = list(processes.map(_run, parts, [folder / f"{number}.xml" for number in range(len(parts))]))
+    histories = [f"{stores}::Test{name}::{HISTORIES}" for name in ("PlainStore", *tried_in_histories)]
+    halves = [[stores, "-k", f"not {HISTORIES}"], [services, *histories]]
+    with ThreadPoolExecutor(len(halves)) as processes:
+        outcomes = list(processes.map(_run, halves, [folder / f"{number}.xml" for number in range(len(halves))]))
     ran: Tests = {}
     failed: Tests = {}
-    for part_ran, part_failed in outcomes:
-        for whole, part in ((ran, part_ran), (failed, part_failed)):
-            for fault, tests in part.items():
+    for half_ran, half_failed in outcomes:
+        for whole, half in ((ran, half_ran), (failed, half_failed)):
+            for fault, tests in half.items():
                 whole.setdefault(fault, set()).update(tests)
     return ran, failed
 
