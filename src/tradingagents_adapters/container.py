@@ -29,7 +29,7 @@ class Container(containers.DeclarativeContainer):
     clock = providers.Object(utc_now)
     engine = providers.Singleton(open_engine, settings)
     store = providers.Singleton(SqlStore, engine, read_in_transactions=settings.provided.database_pgbouncer)
-    failures = providers.Singleton(SqlLoginFailures, engine, read_in_transactions=settings.provided.database_pgbouncer)
+    failures = providers.Singleton(SqlLoginFailures, engine, in_transactions=settings.provided.database_pgbouncer)
     passwords = providers.Singleton(
         Argon2PasswordHasher,
         memory_kib=settings.provided.password_hash_memory_kib,

@@ -109,7 +109,7 @@ class Settings(AccountSettings):
         return self
 
     @model_validator(mode="after")
-    def _key_is_long_enough(self) -> Self:
+    def _key_is_fit_to_sign_with(self) -> Self:
         minimum = KEY_MIN_BYTES[self.jwt_algorithm]
         try:
             key = self.jwt_secret_key.get_secret_value().encode()

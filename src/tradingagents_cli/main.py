@@ -29,7 +29,7 @@ from tradingagents_adapters.settings import (
 )
 from tradingagents_adapters.sql import schema
 from tradingagents_core.domain.user import User
-from tradingagents_core.errors import TradingAgentsError, Unavailable
+from tradingagents_core.errors import TradingAgentsError, explained
 from tradingagents_core.use_cases import UseCases
 from tradingagents_core.use_cases.users import ActivateUser, CreateUser, DeactivateUser, ListUsers, SetPassword
 from tradingagents_http.app import create_app
@@ -56,8 +56,7 @@ def main() -> None:
     try:
         app()
     except (ConfigurationError, TradingAgentsError) as error:
-        reason = f" ({error.reason})" if isinstance(error, Unavailable) else ""
-        typer.echo(f"error: {error}{reason}", err=True)
+        typer.echo(f"error: {explained(error)}", err=True)
         sys.exit(1)
 
 
@@ -116,7 +115,6 @@ def create_user(
     if_none: Annotated[bool, typer.Option("--if-none", help="Only if there is no account at all.")] = False,
 ) -> None:
     """Create an account. The password is asked for twice."""
-
     if if_none and _run(_read_users):
         typer.echo("There is an account already; none was created.")
         return

@@ -117,3 +117,8 @@ class StoreUnavailable(Unavailable):
         super().__init__(
             "The database is not available at the moment; try again shortly", reason=reason, retry_after=retry_after
         )
+
+
+def explained(error: Exception) -> str:
+    """What the person who runs the service is told: the error, and why where something is unavailable."""
+    return f"{error} ({error.reason})" if isinstance(error, Unavailable) else str(error)

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tradingagents_core.errors import Unavailable
+from tradingagents_core.errors import explained
 from tradingagents_http.errors import error_response
 
 _RawHeaders: TypeAlias = tuple[tuple[bytes, bytes], ...]
@@ -30,8 +30,7 @@ class BriefStartFailure:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_briefly(message: Message) -> None:
             if message["type"] == "lifespan.startup.failed" and isinstance(error := sys.exc_info()[1], self._expected):
-                reason = f" ({error.reason})" if isinstance(error, Unavailable) else ""
-                message = {**message, "message": f"{error}{reason}"}
+                message = {**message, "message": explained(error)}
             await send(message)
 
         await self._app(scope, receive, send_briefly if scope["type"] == "lifespan" else send)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Executable, text
@@ -120,6 +120,15 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[SqlConnection]:
             await connection.roll_back()
             raise
         await connection.commit()
+
+
+def connector(*, in_transactions: bool) -> Callable[[AsyncEngine], AbstractAsyncContextManager[SqlConnection]]:
+    """What opens a connection for statements that each stand for itself.
+
+    Behind a pgbouncer, which may give each statement outside a transaction to another server connection, they are run
+    `in_transactions`.
+    """
+    return transaction if in_transactions else connected
 
 
 async def uncut(work: Awaitable[T]) -> T:

@@ -8,7 +8,7 @@ from sqlalchemy import Insert, bindparam, case, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tradingagents_adapters.sql.connections import connected, transaction
+from tradingagents_adapters.sql.connections import connector
 from tradingagents_adapters.sql.tables import login_failures
 from tradingagents_core.domain.login_throttle import FORGOTTEN_AFTER, FailureCount
 from tradingagents_core.ports import LoginFailures
@@ -23,12 +23,12 @@ _FORGET: Final = delete(login_failures).where(login_failures.c.last_at < bindpar
 class SqlLoginFailures(LoginFailures):
     """Counts failed logins in the database of an engine, so that all processes over it agree.
 
-    `read_in_transactions` as for `SqlStore`.
+    `in_transactions` is for a pgbouncer in between (`connector`).
     """
 
-    def __init__(self, engine: AsyncEngine, *, read_in_transactions: bool = False) -> None:
+    def __init__(self, engine: AsyncEngine, *, in_transactions: bool = False) -> None:
         self._engine = engine
-        self._connected = transaction if read_in_transactions else connected
+        self._connected = connector(in_transactions=in_transactions)
         self._insert = _INSERT[engine.dialect.name]
 
     async def find(self, keys: Sequence[str]) -> Mapping[str, FailureCount]:

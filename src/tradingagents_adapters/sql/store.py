@@ -10,7 +10,7 @@ from sqlalchemy import Row, Select, bindparam, delete, func, insert, select, tru
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tradingagents_adapters.sql.connections import SqlConnection, connected, transaction
+from tradingagents_adapters.sql.connections import SqlConnection, connector, transaction
 from tradingagents_adapters.sql.engine import SQLITE_BUSY_SECONDS
 from tradingagents_adapters.sql.errors import is_unique_violation
 from tradingagents_adapters.sql.tables import strategies, users
@@ -155,15 +155,14 @@ class _SqlWork(_SqlView, StoreWork):
 class SqlStore(Store):
     """Keeps users and strategies in the database of an engine, whose tables the newest migration has made.
 
-    `read_in_transactions` is for a pgbouncer in between, which may give each statement outside a transaction to another
-    server connection.
+    `read_in_transactions` is for a pgbouncer in between (`connector`).
     """
 
     def __init__(self, engine: AsyncEngine, *, read_in_transactions: bool = False) -> None:
         self._engine = engine
         # SQLite lets in one writer at a time. Those of this process queue up here: in order, and without a connection.
         self._writers = asyncio.Lock() if engine.dialect.name == "sqlite" else None
-        self._connected = transaction if read_in_transactions else connected
+        self._connected = connector(in_transactions=read_in_transactions)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[StoreView]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tradingagents_core.domain.password import new_password
 from tradingagents_core.domain.user import User, is_email, normalize_email
 from tradingagents_core.errors import EmailTaken, UserNotFound
-from tradingagents_core.ports import Clock, PasswordHasher, Store, StoreView
+from tradingagents_core.ports import Clock, PasswordHasher, Store, StoreView, StoreWork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ class ActivateUser:
 
     async def __call__(self, *, email: str) -> User:
         async with self.store.write() as work:
-            user = await work.lock_user((await _get_user(work, email)).id)
+            user = await _lock_user(work, email)
             changed = user.activated(at=self.clock())
             await work.replace_user(changed)
         return changed
@@ -109,10 +109,14 @@ class DeactivateUser:
 
     async def __call__(self, *, email: str) -> User:
         async with self.store.write() as work:
-            user = await work.lock_user((await _get_user(work, email)).id)
+            user = await _lock_user(work, email)
             changed = user.deactivated(at=self.clock())
             await work.replace_user(changed)
         return changed
+
+
+async def _lock_user(work: StoreWork, email: str) -> User:
+    return await work.lock_user((await _get_user(work, email)).id)
 
 
 async def _get_user(view: StoreView, email: str) -> User:
