@@ -73,9 +73,9 @@ class _MemoryWork(_MemoryView, StoreWork):
         self._committed.users.update(self._users)
         self._committed.strategies.update(self._strategies)
 
-    async def lock_user(self, user_id: int) -> User:
+    async def lock_user(self, user_id: int) -> None:
         # The whole store is locked while a writing block is open; taking the row only needs to find it.
-        return self._user(user_id)
+        self._user(user_id)
 
     async def add_user(self, *, email: str, password_hash: str, at: datetime) -> User:
         user = User(id=next(self._ids), email=email, password_hash=password_hash, created_at=at, updated_at=at)
@@ -88,16 +88,7 @@ class _MemoryWork(_MemoryView, StoreWork):
 
     async def add_strategy(self, *, owner_id: int, content: StrategyContent, at: datetime) -> Strategy:
         self._user(owner_id)
-        strategy = Strategy(
-            id=next(self._ids),
-            owner_id=owner_id,
-            name=content.name,
-            description=content.description,
-            parameters=content.parameters,
-            is_active=content.is_active,
-            created_at=at,
-            updated_at=at,
-        )
+        strategy = Strategy.created(content, id=next(self._ids), owner_id=owner_id, at=at)
         self._put_strategy(strategy)
         return strategy
 

@@ -142,8 +142,10 @@ class Block:
         """Take a user's row, once."""
         if user_id in self._taken:
             return
-        user = await self.work.lock_user(user_id)
+        await self.work.lock_user(user_id)
         assert user_id in self.book.users, f"the row of user {user_id} was taken, who does not exist"
+        user = await self.work.find_user(user_id)
+        assert user is not None
         assert exact(user) == exact(self.book.users[user_id])
         self._taken.add(user_id)
 

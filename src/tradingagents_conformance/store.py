@@ -343,10 +343,6 @@ class StoreContract:
                 async with store.write() as work:
                     await work.lock_user(user_id)
 
-    async def test_taking_a_row_reads_the_user(self, store: Store, ann: User) -> None:
-        async with store.write() as work:
-            assert await work.lock_user(ann.id) == ann
-
     # Changing strategies
 
     async def test_a_new_strategy_is_created_and_updated_at_the_given_time(self, store: Store, ann: User) -> None:
@@ -540,7 +536,7 @@ class StoreContract:
             assert await work.find_user(cid.id) == cid
             assert await work.find_user_by_email("a@example.com") == changed
             assert await work.find_user_by_email(ann.email) is None
-            assert await work.lock_user(cid.id) == cid
+            await work.lock_user(cid.id)
 
     async def test_everything_in_a_block_is_kept(self, store: Store) -> None:
         async with store.write() as work:

@@ -60,8 +60,8 @@ class StoreWork(StoreView):
     """
 
     @abstractmethod
-    async def lock_user(self, user_id: int) -> User:
-        """Take this user's row until the block ends, and read it; other blocks that take the same row wait for this.
+    async def lock_user(self, user_id: int) -> None:
+        """Take this user's row until the block ends; other blocks that take the same row wait for this.
 
         Raises:
             UserNotFound: there is no such user.

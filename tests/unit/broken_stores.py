@@ -94,10 +94,9 @@ class Work(View, StoreWork):
         self.rows.last_id += 1
         return self.rows.last_id
 
-    async def lock_user(self, user_id: int) -> User:
+    async def lock_user(self, user_id: int) -> None:
         if user_id not in self.rows.users:
             raise UserNotFound(user_id)
-        return self.read_user(self.rows.users[user_id])
 
     async def add_user(self, *, email: str, password_hash: str, at: datetime) -> User:
         self.check_email(email, user_id=None)
@@ -113,16 +112,7 @@ class Work(View, StoreWork):
     async def add_strategy(self, *, owner_id: int, content: StrategyContent, at: datetime) -> Strategy:
         await self.lock_user(owner_id)
         self.check_name(owner_id, content.name, strategy_id=None)
-        strategy = Strategy(
-            id=self.new_id(),
-            owner_id=owner_id,
-            name=content.name,
-            description=content.description,
-            parameters=content.parameters,
-            is_active=content.is_active,
-            created_at=at,
-            updated_at=at,
-        )
+        strategy = Strategy.created(content, id=self.new_id(), owner_id=owner_id, at=at)
         self.rows.strategies[strategy.id] = strategy
         return self.read_strategy(strategy)
 
@@ -445,7 +435,7 @@ class AnUnknownEmailFindsTheFirstUser(View):
 @named_by("test_nobodys_row_cannot_be_taken")
 class NobodysRowCanBeTaken(Work):
     async def lock_user(self, user_id):
-        return self.rows.users.get(user_id)
+        pass
 
 
 @named_by("test_an_unknown_owner_gets_no_strategy")
@@ -465,12 +455,6 @@ class UsersShareAnId(Work):
     async def add_user(self, *, email, password_hash, at):
         self.rows.last_id = 0
         return await super().add_user(email=email, password_hash=password_hash, at=at)
-
-
-@named_by("test_taking_a_row_reads_the_user")
-class TakingARowReadsNothing(Work):
-    async def lock_user(self, user_id):
-        await super().lock_user(user_id)
 
 
 @named_by("test_an_email_belongs_to_one_user")
@@ -517,7 +501,7 @@ class ReplacingCreatesAUser(Work):
 @named_by("test_a_replaced_user_is_read_as_it_was_stored")
 class AUsersFirstPasswordStays(Work):
     async def replace_user(self, user):
-        before = await self.lock_user(user.id)
+        before = await self.find_user(user.id)
         await super().replace_user(replace(user, password_hash=before.password_hash))
 
 

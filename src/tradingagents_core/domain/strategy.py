@@ -58,6 +58,20 @@ class Strategy(StrategyContent):
     created_at: datetime
     updated_at: datetime
 
+    @classmethod
+    def created(cls, content: StrategyContent, *, id: int, owner_id: int, at: datetime) -> Self:  # noqa: A002
+        """A new strategy with this content."""
+        return cls(
+            id=id,
+            owner_id=owner_id,
+            name=content.name,
+            description=content.description,
+            parameters=content.parameters,
+            is_active=content.is_active,
+            created_at=at,
+            updated_at=at,
+        )
+
     def changed(self, *, at: datetime, **changes: Unpack[StrategyChanges]) -> Self:
         """This strategy with `changes`, last updated `at` (or when it was before, should the clock have gone back).
 

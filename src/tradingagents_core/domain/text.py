@@ -38,5 +38,5 @@ def check_no_control_characters(field: str, text: str) -> None:
     Raises:
         InvalidInput: the text holds a control character.
     """
-    if _CONTROL.search(text):
+    if not text.isprintable() and _CONTROL.search(text):
         raise InvalidInput(field=field, rule="control_character", message="should not contain control characters")

@@ -58,8 +58,9 @@ class Login:
     async def _rehash(self, user: User, password: str) -> None:
         password_hash = await self.passwords.hash(password)
         async with self.store.write() as work:
-            current = await work.lock_user(user.id)
-            if current.password_hash == user.password_hash:
+            await work.lock_user(user.id)
+            current = await work.find_user(user.id)
+            if current is not None and current.password_hash == user.password_hash:
                 await work.replace_user(current.with_password_hash(password_hash, at=self.clock()))
 
 

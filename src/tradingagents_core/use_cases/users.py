@@ -66,11 +66,11 @@ class SetPassword:
     async def __call__(self, *, email: str, password: str) -> User:
         password = new_password(password)
         async with self.store.read() as view:
-            user = await _get_user(view, email)
+            await _get_user(view, email)
         password_hash = await self.passwords.hash(password)
         async with self.store.write() as work:
-            current = await work.lock_user(user.id)
-            changed = current.with_password_hash(password_hash, at=self.clock())
+            user = await _take_user(work, email)
+            changed = user.with_password_hash(password_hash, at=self.clock())
             await work.replace_user(changed)
         return changed
 
@@ -89,7 +89,7 @@ class ActivateUser:
 
     async def __call__(self, *, email: str) -> User:
         async with self.store.write() as work:
-            user = await _lock_user(work, email)
+            user = await _take_user(work, email)
             changed = user.activated(at=self.clock())
             await work.replace_user(changed)
         return changed
@@ -97,7 +97,9 @@ class ActivateUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeactivateUser:
-    """Keep a user from logging in and refuse the tokens that were issued to that user, from the next request on.
+    """Keep a user from logging in, and refuse the tokens that were issued to that user.
+
+    A process that remembers whom it has identified refuses them once it looks again.
 
     Raises:
         UserNotFound: nobody has this e-mail.
@@ -109,14 +111,16 @@ class DeactivateUser:
 
     async def __call__(self, *, email: str) -> User:
         async with self.store.write() as work:
-            user = await _lock_user(work, email)
+            user = await _take_user(work, email)
             changed = user.deactivated(at=self.clock())
             await work.replace_user(changed)
         return changed
 
 
-async def _lock_user(work: StoreWork, email: str) -> User:
-    return await work.lock_user((await _get_user(work, email)).id)
+async def _take_user(work: StoreWork, email: str) -> User:
+    """Take the row of the user with this e-mail, and read it as it is now that nobody else changes it."""
+    await work.lock_user((await _get_user(work, email)).id)
+    return await _get_user(work, email)
 
 
 async def _get_user(view: StoreView, email: str) -> User:
