@@ -8,16 +8,10 @@ from alembic import context
 from sqlalchemy import Connection
 
 from tradingagents_adapters.settings import ConfigurationError, DatabaseSettings, load_settings
-from tradingagents_adapters.sql.connections import transaction
-from tradingagents_adapters.sql.engine import open_engine
+from tradingagents_adapters.sql.engine import transaction
 from tradingagents_adapters.sql.schema import check_references, take_turns
-from tradingagents_adapters.sql.tables import UtcDateTime, metadata
+from tradingagents_adapters.sql.tables import metadata
 from tradingagents_core.errors import StoreUnavailable
-
-
-def render_item(kind: str, item: object, _: object) -> str | bool:
-    """Write a type of ours as the plain type of the database that it stands for."""
-    return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, UtcDateTime) else False
 
 
 def run(connection: Connection) -> None:
@@ -27,20 +21,15 @@ def run(connection: Connection) -> None:
         connection=connection,
         target_metadata=metadata,
         render_as_batch=True,
-        render_item=render_item,
     )
     context.run_migrations()
     check_references(connection)
 
 
-async def run_on_own_engine() -> None:
+async def run_on_own_connection() -> None:
     """Run what was asked for in the database of DATABASE_URL; of several processes one works and the rest wait."""
-    engine = open_engine(load_settings(DatabaseSettings), for_migrations=True)
-    try:
-        async with transaction(engine) as connection:
-            await connection.run_sync(run)
-    finally:
-        await engine.dispose()
+    async with transaction(load_settings(DatabaseSettings)) as connection:
+        await connection.run_sync(run)
 
 
 if (connection := context.config.attributes.get("connection")) is not None:
@@ -51,6 +40,6 @@ else:
     if context.config.config_file_name:
         fileConfig(context.config.config_file_name, disable_existing_loggers=False)
     try:
-        asyncio.run(run_on_own_engine())
+        asyncio.run(run_on_own_connection())
     except (ConfigurationError, StoreUnavailable) as error:
         sys.exit(f"error: {error}")

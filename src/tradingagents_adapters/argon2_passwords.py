@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
+import os
 import secrets
+import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
@@ -19,7 +22,13 @@ PARALLELISM_MIN: Final = 1
 """Together with the two above: the least that OWASP's Password Storage Cheat Sheet accepts for argon2id."""
 
 WAITING_MAX: Final = 100
-"""How many passwords may wait for a thread: about two seconds' work for two threads."""
+"""How many passwords may wait for a thread: about two seconds' work for one."""
+
+THREADS: Final = 1
+"""Passwords that are hashed at once: each takes a core and its memory from everything else."""
+
+NICENESS: Final = 10
+"""How much the threads that hash stand back behind others (`nice`, 1 to 19)."""
 
 T = TypeVar("T")
 
@@ -38,10 +47,10 @@ class Argon2PasswordHasher(PasswordHasher):
         memory_kib: int = MEMORY_KIB_MIN,
         time_cost: int = TIME_COST_MIN,
         parallelism: int = PARALLELISM_MIN,
-        threads: int = 2,
+        threads: int = THREADS,
     ) -> None:
         self._argon2 = argon2.PasswordHasher(time_cost=time_cost, memory_cost=memory_kib, parallelism=parallelism)
-        self._executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="argon2")
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="argon2", initializer=_give_way)
         self._under_way_max = threads + WAITING_MAX
         self._under_way = 0
         self._nobodys_hash = self._argon2.hash(secrets.token_bytes(16))
@@ -86,6 +95,13 @@ class Argon2PasswordHasher(PasswordHasher):
         except (Argon2Error, ValueError):
             _log.error("A stored password hash cannot be read; its user cannot log in until the password is set again")
             return False
+
+
+def _give_way() -> None:
+    """Have this thread wait for others who want a core, so that logins do not hold up everybody else's requests."""
+    # Only Linux counts a thread's niceness for itself; elsewhere it would be the whole process that gives way.
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 def _encoded(password: str) -> bytes:

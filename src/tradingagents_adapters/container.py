@@ -8,11 +8,12 @@ from dependency_injector import containers, providers
 
 from tradingagents_adapters.argon2_passwords import Argon2PasswordHasher
 from tradingagents_adapters.clock import utc_now
+from tradingagents_adapters.identity_cache import IdentityCache
 from tradingagents_adapters.jwt_tokens import JwtTokenService
-from tradingagents_adapters.settings import DatabaseSettings
-from tradingagents_adapters.sql.engine import open_engine
+from tradingagents_adapters.settings import ConfigurationError, DatabaseSettings
+from tradingagents_adapters.sql import migrate, open_database
 from tradingagents_adapters.sql.login_failures import SqlLoginFailures
-from tradingagents_adapters.sql.schema import check_schema, migrate
+from tradingagents_adapters.sql.revision import REVISION, find_revision
 from tradingagents_adapters.sql.store import SqlStore
 from tradingagents_core.use_cases import UseCases
 
@@ -20,16 +21,16 @@ from tradingagents_core.use_cases import UseCases
 class Container(containers.DeclarativeContainer):
     """Every part of the service, made when it is first asked for. Any part can be overridden with another adapter.
 
-    `tokens` and `use_cases` need all `Settings`, `passwords` needs `AccountSettings`; the other parts make do with
-    `DatabaseSettings`.
+    `tokens`, `identity_cache` and `use_cases` need all `Settings`, `passwords` needs `AccountSettings`; the other parts
+    make do with `DatabaseSettings`.
     """
 
     settings = providers.Dependency(instance_of=DatabaseSettings)
 
     clock = providers.Object(utc_now)
-    engine = providers.Singleton(open_engine, settings)
-    store = providers.Singleton(SqlStore, engine, read_in_transactions=settings.provided.database_pgbouncer)
-    failures = providers.Singleton(SqlLoginFailures, engine, in_transactions=settings.provided.database_pgbouncer)
+    database = providers.Singleton(open_database, settings)
+    store = providers.Singleton(SqlStore, database)
+    failures = providers.Singleton(SqlLoginFailures, database)
     passwords = providers.Singleton(
         Argon2PasswordHasher,
         memory_kib=settings.provided.password_hash_memory_kib,
@@ -44,8 +45,9 @@ class Container(containers.DeclarativeContainer):
         lifetime=providers.Factory(timedelta, minutes=settings.provided.jwt_expiration_minutes),
         clock=clock,
     )
+    identity_cache = providers.Singleton(IdentityCache, store, seconds=settings.provided.identity_cache_seconds)
     use_cases = providers.Singleton(
-        UseCases.over, store=store, failures=failures, tokens=tokens, passwords=passwords, clock=clock
+        UseCases.over, store=identity_cache, failures=failures, tokens=tokens, passwords=passwords, clock=clock
     )
 
 
@@ -59,11 +61,13 @@ async def running(container: Container) -> AsyncIterator[None]:
         StoreUnavailable: the database is away or busy.
     """
     settings = container.settings()
-    engine = container.engine()
-    try:
-        if settings.migrates_on_start:
+    async with container.database() as database:
+        revision = await find_revision(database)
+        if revision != REVISION and settings.migrates_on_start:
             await migrate(settings)
-        await check_schema(engine)
+        elif revision != REVISION:
+            raise ConfigurationError(
+                f"the database's schema is {revision or 'missing'}, not the one of this version: "
+                "run `tradingagents migrate`"
+            )
         yield
-    finally:
-        await engine.dispose()

@@ -4,6 +4,7 @@ import json
 import re
 import secrets
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 import jwt
@@ -17,6 +18,9 @@ KEY_MIN_BYTES: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
 """The algorithms that can be chosen, each with the shortest key that it is safe with (RFC 7518, 3.2)."""
 
 LIFETIME_MAX: Final = timedelta(days=366)
+
+VERIFIED_MAX: Final = 4096
+"""How many tokens a process remembers as signed by this service; a longer look costs the others their signature."""
 
 _ISSUER: Final = "tradingagents"
 _AUDIENCE: Final = "tradingagents-api"
@@ -49,6 +53,8 @@ class JwtTokenService(TokenService):
         self._clock = clock
         # The first segment holds the algorithm and the type and is the same in every token of this service.
         self._header = self._sign({}).partition(".")[0]
+        # What was vouched for stays so until it expires; refusals are not kept.
+        self._vouched_for = lru_cache(VERIFIED_MAX)(self._decode)
 
     def issue(self, *, user_id: int) -> str:
         issued_at = int(self._clock().timestamp())
@@ -64,6 +70,12 @@ class JwtTokenService(TokenService):
         )
 
     def verify(self, token: str) -> TokenClaims:
+        claims = self._vouched_for(token)
+        if self._clock() >= claims.expires_at:
+            raise InvalidToken
+        return claims
+
+    def _decode(self, token: str) -> TokenClaims:
         if len(token) > _TOKEN_MAX_LENGTH or not _SHAPE.fullmatch(token) or token.partition(".")[0] != self._header:
             raise InvalidToken
         try:
@@ -72,13 +84,13 @@ class JwtTokenService(TokenService):
         except Exception as error:
             # Whatever a stranger's bytes set off in the libraries below, the answer is the same.
             raise InvalidToken from error
-        return self._vouched_for(claims)
+        return self._checked(claims)
 
     def _sign(self, payload: dict[str, Any]) -> str:
         return jwt.encode(payload, self._key, algorithm=self._algorithm, headers={"typ": "JWT"})
 
-    def _vouched_for(self, claims: object) -> TokenClaims:
-        """The claims, if each of them is there, of the right type, and true now."""
+    def _checked(self, claims: object) -> TokenClaims:
+        """The claims, if each of them is there, of the right type, and one that this service makes."""
         match claims:
             case {
                 "iss": str(issuer),
@@ -92,16 +104,14 @@ class JwtTokenService(TokenService):
                 pass
             case _:
                 raise InvalidToken
-        now = self._clock()
         valid = (
             issuer == _ISSUER
             and audience == _AUDIENCE
             and _USER_ID.fullmatch(subject)
             and int(subject) <= INTEGER_MAX
             and _TOKEN_ID.fullmatch(token_id)
-            and 0 <= issued <= (now + _CLOCK_SKEW).timestamp()
+            and 0 <= issued <= (self._clock() + _CLOCK_SKEW).timestamp()
             and issued < expires <= issued + LIFETIME_MAX.total_seconds()
-            and now.timestamp() < expires
         )
         if not valid:
             raise InvalidToken

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, Settin
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from tradingagents_adapters.argon2_passwords import MEMORY_KIB_MIN, PARALLELISM_MIN, TIME_COST_MIN
+from tradingagents_adapters.argon2_passwords import MEMORY_KIB_MIN, PARALLELISM_MIN, THREADS, TIME_COST_MIN
 from tradingagents_adapters.jwt_tokens import KEY_MIN_BYTES, LIFETIME_MAX
 
 _DRIVERS: Final = {
@@ -87,7 +87,7 @@ class AccountSettings(DatabaseSettings):
     password_hash_memory_kib: Annotated[int, Field(ge=MEMORY_KIB_MIN, le=4 * 1024 * 1024)] = MEMORY_KIB_MIN
     password_hash_time_cost: Annotated[int, Field(ge=TIME_COST_MIN, le=100)] = TIME_COST_MIN
     password_hash_parallelism: Annotated[int, Field(ge=PARALLELISM_MIN, le=64)] = PARALLELISM_MIN
-    password_hash_threads: Annotated[int, Field(ge=1, le=64)] = 2
+    password_hash_threads: Annotated[int, Field(ge=1, le=64)] = THREADS
     """Passwords that a process hashes at once."""
 
 
@@ -97,6 +97,9 @@ class Settings(AccountSettings):
     jwt_secret_key: SecretStr
     jwt_algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
     jwt_expiration_minutes: Annotated[int, Field(ge=1, le=LIFETIME_MAX // timedelta(minutes=1))] = 30
+    identity_cache_seconds: Annotated[float, Field(ge=0, le=60)] = 5
+    """How long a process takes somebody for the active user whom it has found, without looking again; 0 looks every
+    time."""
     cors_origins: list[str] = ["*"]
     cors_allow_credentials: bool = False
     trusted_proxies: list[IPvAnyNetwork] = []

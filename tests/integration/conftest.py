@@ -21,7 +21,7 @@ from tradingagents_adapters.clock import utc_now
 from tradingagents_adapters.jwt_tokens import JwtTokenService
 from tradingagents_adapters.memory import MemoryLoginFailures, MemoryStore
 from tradingagents_adapters.settings import DatabaseSettings
-from tradingagents_adapters.sql.engine import open_engine
+from tradingagents_adapters.sql import open_database
 from tradingagents_adapters.sql.schema import migrate
 from tradingagents_adapters.sql.store import SqlStore
 from tradingagents_conformance import OpenStore
@@ -130,11 +130,8 @@ def fresh_copy(migrated: Path, file: Path) -> Path:
 def open_sqlite_store(tmp_path: Path, migrated_sqlite: Path) -> OpenStore:
     @asynccontextmanager
     async def open_store() -> AsyncIterator[Store]:
-        engine = open_engine(sqlite_settings(fresh_copy(migrated_sqlite, tmp_path / "store.db")))
-        try:
-            yield SqlStore(engine)
-        finally:
-            await engine.dispose()
+        async with open_database(sqlite_settings(fresh_copy(migrated_sqlite, tmp_path / "store.db"))) as database:
+            yield SqlStore(database)
 
     return open_store
 
@@ -146,11 +143,8 @@ def open_postgresql_store(database_of_stores: Database) -> OpenStore:
         connection = await asyncpg.connect(database_of_stores.dsn)
         await connection.execute("SET lock_timeout = '10s'; TRUNCATE users, strategies RESTART IDENTITY")
         await connection.close()
-        engine = open_engine(DatabaseSettings(database_url=database_of_stores.setting))
-        try:
-            yield SqlStore(engine)
-        finally:
-            await engine.dispose()
+        async with open_database(DatabaseSettings(database_url=database_of_stores.setting)) as database:
+            yield SqlStore(database)
 
     return open_store
 

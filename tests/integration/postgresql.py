@@ -14,14 +14,18 @@ import tempfile
 import time
 import uuid
 import warnings
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import psutil
 from sqlalchemy.engine import URL, make_url
+
+from tradingagents_adapters.sql.database import Connection
+from tradingagents_adapters.sql.database import Database as SqlDatabase
+from tradingagents_adapters.sql.postgresql import PostgresqlDatabase
 
 ADMINISTRATOR: Final = "postgres"
 LOOPBACK: Final = "127.0.0.1"
@@ -95,12 +99,14 @@ class PostgresqlServer:
 
     Who comes over the socket is let in; over the port `host_authentication` decides. A server that is not `durable`
     leaves it to the operating system when to write to the disk: what was committed outlives the server all the same,
-    though not the machine.
+    though not the machine. `settings` go before the ones that servers of tests have.
     """
 
-    def __init__(self, *, host_authentication: str = "trust", durable: bool = False) -> None:
+    def __init__(
+        self, *, host_authentication: str = "trust", durable: bool = False, settings: Mapping[str, str] | None = None
+    ) -> None:
         self.port = free_port()
-        self._settings = _ORDINARY | ({} if durable else _WITHOUT_DISK)
+        self._settings = _ORDINARY | ({} if durable else _WITHOUT_DISK) | (settings or {})
         self._folder = Path(tempfile.mkdtemp(prefix="pg-"))
         self._folder.chmod(0o755)
         if _account() is not None:
@@ -261,9 +267,11 @@ class PostgresqlServer:
 
 
 @contextmanager
-def running_server(*, host_authentication: str = "trust", durable: bool = False) -> Iterator[PostgresqlServer]:
+def running_server(
+    *, host_authentication: str = "trust", durable: bool = False, settings: Mapping[str, str] | None = None
+) -> Iterator[PostgresqlServer]:
     """A new server that runs until the block ends."""
-    server = PostgresqlServer(host_authentication=host_authentication, durable=durable)
+    server = PostgresqlServer(host_authentication=host_authentication, durable=durable, settings=settings)
     try:
         server.initialise()
         server.start()
@@ -332,6 +340,22 @@ def wait_until(happened: Callable[[], bool], seconds: float, complaint: Callable
     while not happened():
         assert time.monotonic() < deadline, complaint()
         time.sleep(POLL_SECONDS)
+
+
+def in_use(database: SqlDatabase) -> int:
+    """How many connections of a store's database somebody has taken and not given back."""
+    assert isinstance(database, PostgresqlDatabase)
+    return database._pool.get_size() - database._pool.get_idle_size()
+
+
+@asynccontextmanager
+async def taken(database: SqlDatabase) -> AsyncIterator[Connection]:
+    """A connection of a store's database, which nobody else has meanwhile."""
+    connection = await database.take(to_write=True)
+    try:
+        yield connection
+    finally:
+        await database.give_back(connection)
 
 
 async def eventually(happened: Callable[[], Awaitable[object]], seconds: float = END_SECONDS) -> None:

@@ -23,7 +23,7 @@ from tradingagents_adapters.argon2_passwords import Argon2PasswordHasher
 from tradingagents_adapters.jwt_tokens import JwtTokenService
 from tradingagents_adapters.memory import MemoryLoginFailures, MemoryStore
 from tradingagents_adapters.settings import DatabaseSettings
-from tradingagents_adapters.sql.engine import open_engine
+from tradingagents_adapters.sql import open_database
 from tradingagents_adapters.sql.login_failures import SqlLoginFailures
 from tradingagents_adapters.sql.schema import migrate
 from tradingagents_adapters.sql.store import SqlStore
@@ -414,11 +414,10 @@ async def services(
             return Service(core, await stack.enter_async_context(httpx.AsyncClient(transport=transport)))
 
         async def over_sql(url: URL) -> Service:
-            connection = DatabaseSettings(database_url=url)
-            await migrate(connection)
-            engine = open_engine(connection)
-            stack.push_async_callback(engine.dispose)
-            return await over(SqlStore(engine), SqlLoginFailures(engine))
+            settings = DatabaseSettings(database_url=url)
+            await migrate(settings)
+            database = await stack.enter_async_context(open_database(settings))
+            return await over(SqlStore(database), SqlLoginFailures(database))
 
         services = {
             "memory": await over(MemoryStore(), MemoryLoginFailures()),

@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL
 
 from tradingagents_adapters.memory import MemoryLoginFailures
 from tradingagents_adapters.settings import DatabaseSettings
-from tradingagents_adapters.sql.engine import open_engine
+from tradingagents_adapters.sql import open_database
 from tradingagents_adapters.sql.login_failures import SqlLoginFailures
 from tradingagents_adapters.sql.schema import migrate
 from tradingagents_core.domain.login_throttle import FORGOTTEN_AFTER, FailureCount
@@ -26,11 +26,8 @@ NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, UTC)
 @asynccontextmanager
 async def over_sql(settings: DatabaseSettings) -> AsyncIterator[LoginFailures]:
     await migrate(settings)
-    engine = open_engine(settings)
-    try:
-        yield SqlLoginFailures(engine)
-    finally:
-        await engine.dispose()
+    async with open_database(settings) as database:
+        yield SqlLoginFailures(database)
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])

@@ -9,7 +9,11 @@ from subprocess import CompletedProcess
 from typing import Final
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from processes import CHECKOUT, Machine, at_once, only_line
+
+from tradingagents_adapters.sql.revision import REVISION
 
 DESCRIPTION: Final = '        sa.Column("description", sa.Text(), nullable=True),\n'
 
@@ -43,21 +47,28 @@ def alembic(machine: Machine, *arguments: str) -> CompletedProcess[str]:
     return ended
 
 
-def tables(machine: Machine) -> set[str]:
+def schema(machine: Machine) -> set[tuple[str, str]]:
+    """Tables, indexes and triggers, as they were made."""
     with closing(sqlite3.connect(machine.folder / "migrated.db")) as connection:
-        return {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+        return set(connection.execute("SELECT name, sql FROM sqlite_schema"))
 
 
 def revisions(machine: Machine) -> set[Path]:
     return set((machine.folder / "migrations" / "versions").glob("*.py"))
 
 
+def test_the_newest_migration_is_the_one_that_the_code_is_written_for() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(CHECKOUT / "migrations"))
+    assert ScriptDirectory.from_config(config).get_heads() == [REVISION]
+
+
 def test_head_can_be_left_and_reached_again(checkout: Machine) -> None:
     seen = []
     for arguments in (("upgrade", "head"), ("downgrade", "-1"), ("upgrade", "head")):
         alembic(checkout, *arguments)
-        seen.append(tables(checkout))
-    assert seen[0] == seen[2] > seen[1]
+        seen.append(schema(checkout))
+    assert seen[0] == seen[2] != seen[1]
 
 
 def test_the_migrations_lead_to_exactly_the_tables_of_the_code(migrated_checkout: Machine) -> None:
@@ -108,7 +119,10 @@ def test_a_database_that_cannot_be_opened_is_refused_in_one_line(checkout: Machi
 
 def test_a_table_that_others_refer_to_can_be_changed(migrated_checkout: Machine) -> None:
     with closing(sqlite3.connect(migrated_checkout.folder / "migrated.db")) as connection:
-        connection.execute("INSERT INTO users VALUES (1, 'a@b', 'hash', 1, '2024-01-15', '2024-01-15')")
+        connection.execute(
+            "INSERT INTO users (id, email, password_hash, is_active, created_at, updated_at)"
+            " VALUES (1, 'a@b', 'hash', 1, '2024-01-15', '2024-01-15')"
+        )
         connection.execute("INSERT INTO strategies VALUES (1, 1, 'a', NULL, '{}', 1, '2024-01-15', '2024-01-15')")
         connection.commit()
     before = revisions(migrated_checkout)

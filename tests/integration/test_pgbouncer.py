@@ -61,10 +61,8 @@ async def opened(database: Database) -> AsyncIterator[Store]:
     """A store as the service makes it behind pgbouncer."""
     settings = DatabaseSettings(database_url=database.setting, database_pgbouncer=True, database_pool_size=10)
     container = Container(settings=settings)
-    try:
+    async with container.database():
         yield container.store()
-    finally:
-        await container.engine().dispose()
 
 
 async def live(client: httpx.AsyncClient, name: str) -> list[object]:

@@ -10,11 +10,11 @@ from typing import Final
 import asyncpg
 import pytest
 from callers import LIMIT, Callers, assert_healthy, assert_refused, new_tokens, stored_names
-from postgresql import Database, PostgresqlServer, eventually, running_server, statements
+from postgresql import Database, PostgresqlServer, eventually, in_use, running_server, statements
 from processes import KEY, UVICORN, Machine, Server, only_line
 
 from tradingagents_adapters.settings import DatabaseSettings
-from tradingagents_adapters.sql.engine import open_engine
+from tradingagents_adapters.sql import open_database
 from tradingagents_adapters.sql.store import SqlStore
 from tradingagents_conformance.examples import CREATED, add_strategy, add_user, names
 from tradingagents_core.domain.strategy import StrategyContent
@@ -344,12 +344,9 @@ async def test_a_commit_whose_answer_does_not_come_is_503_and_is_not_repeated(
 
 @asynccontextmanager
 async def opened(database: Database) -> AsyncIterator[SqlStore]:
-    engine = open_engine(DatabaseSettings(database_url=database.setting))
-    try:
-        yield SqlStore(engine)
-        assert engine.pool.checkedout() == 0
-    finally:
-        await engine.dispose()
+    async with open_database(DatabaseSettings(database_url=database.setting)) as connections:
+        yield SqlStore(connections)
+        assert in_use(connections) == 0
 
 
 @asynccontextmanager

@@ -13,15 +13,14 @@ import asyncpg
 import httpx
 import pytest
 from in_process import PASSWORD, Api
-from postgresql import Database, PostgresqlServer, eventually, statements
+from postgresql import Database, PostgresqlServer, eventually, in_use, statements, taken
 from processes import CHECKOUT, Machine
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tradingagents_adapters.settings import DatabaseSettings, load_settings
-from tradingagents_adapters.sql import engine as engines
-from tradingagents_adapters.sql.connections import connected
-from tradingagents_adapters.sql.engine import open_engine
+from tradingagents_adapters.sql import open_database
+from tradingagents_adapters.sql import postgresql as adapter
+from tradingagents_adapters.sql.database import Database as SqlDatabase
 from tradingagents_adapters.sql.store import SqlStore
 from tradingagents_conformance import OpenStore, StoreContract
 from tradingagents_conformance.examples import CHANGED, CREATED, add_strategy, add_user, names
@@ -43,13 +42,10 @@ class TestPostgresqlStore(StoreContract):
 
 
 @asynccontextmanager
-async def opened(database: Database, **settings: object) -> AsyncIterator[tuple[SqlStore, AsyncEngine]]:
-    """A store over a database, and the engine under it."""
-    engine = open_engine(DatabaseSettings(database_url=database.setting, **settings))
-    try:
-        yield SqlStore(engine), engine
-    finally:
-        await engine.dispose()
+async def opened(database: Database, **settings: object) -> AsyncIterator[tuple[SqlStore, SqlDatabase]]:
+    """A store over a database, and the connections under it."""
+    async with open_database(DatabaseSettings(database_url=database.setting, **settings)) as connections:
+        yield SqlStore(connections), connections
 
 
 @asynccontextmanager
@@ -72,11 +68,8 @@ async def test_every_way_to_write_the_scheme_is_taken_as_asyncpg(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database.setting.replace("postgresql+asyncpg", scheme, 1))
     settings = load_settings(DatabaseSettings)
-    engine = open_engine(settings)
-    try:
-        await add_user(SqlStore(engine), "ann@example.com")
-    finally:
-        await engine.dispose()
+    async with open_database(settings) as connections:
+        await add_user(SqlStore(connections), "ann@example.com")
     assert settings.database_url.drivername == "postgresql+asyncpg"
     assert database.sql("SELECT email FROM users") == ["ann@example.com"]
 
@@ -111,12 +104,8 @@ def test_the_commands_reach_a_database_whose_password_needs_escaping(hard_to_wri
 
 @pytest.mark.anyio
 async def test_settings_made_from_a_url_object_keep_its_password(hard_to_write: Database) -> None:
-    engine = open_engine(DatabaseSettings(database_url=hard_to_write.url))
-    try:
-        async with connected(engine) as connection:
-            assert (await connection.execute(text("SELECT 1"))).scalar_one() == 1
-    finally:
-        await engine.dispose()
+    async with open_database(DatabaseSettings(database_url=hard_to_write.url)) as connections:
+        assert (await connections.read(text("SELECT 1 AS one")))[0]["one"] == 1
 
 
 @pytest.mark.anyio
@@ -263,10 +252,10 @@ async def test_a_write_is_one_transaction_that_takes_the_owners_row_first(listen
         with listening() as heard:
             changed = await api.ann.put(answer.headers["Location"], json={"name": "b"})
     assert changed.status_code == 200
-    transaction = heard.statements[heard.statements.index("BEGIN") :]
-    assert [statement.split()[0] for statement in transaction] == ["BEGIN", "SELECT", "SELECT", "UPDATE", "COMMIT"]
-    assert re.search(r"FROM users .*FOR (NO KEY )?UPDATE$", transaction[1])
-    assert [statement.split()[0] for statement in heard.statements[: -len(transaction)]] == ["SELECT"]
+    look_up, *transaction = heard.statements
+    assert look_up.startswith("SELECT users.")
+    assert re.fullmatch(r"BEGIN; SELECT FROM users WHERE id = \d+ FOR UPDATE", transaction[0])
+    assert [statement.split()[0] for statement in transaction[1:]] == ["SELECT", "UPDATE", "COMMIT"]
 
 
 @pytest.mark.anyio
@@ -285,15 +274,15 @@ async def test_a_refused_write_is_rolled_back(listened_to, api_over) -> None:
 
 @pytest.mark.anyio
 async def test_the_sessions_have_the_documented_timeouts(database: Database) -> None:
-    async with opened(database) as (_, engine), connected(engine) as connection:
+    async with opened(database) as (_, connections), taken(connections) as connection:
         shown = {
-            name: (await connection.execute(text(f"SHOW {name}"))).scalar_one()
+            name: (await connection.fetch(f"SHOW {name}", ()))[0][name]
             for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "application_name")
         }
     assert shown == {
-        "statement_timeout": f"{engines.STATEMENT_SECONDS}s",
-        "lock_timeout": f"{engines.STATEMENT_SECONDS}s",
-        "idle_in_transaction_session_timeout": f"{engines.IDLE_IN_TRANSACTION_SECONDS}s",
+        "statement_timeout": f"{adapter.STATEMENT_SECONDS}s",
+        "lock_timeout": f"{adapter.STATEMENT_SECONDS}s",
+        "idle_in_transaction_session_timeout": f"{adapter.IDLE_IN_TRANSACTION_SECONDS}s",
         "application_name": "tradingagents",
     }
 
@@ -305,30 +294,26 @@ async def test_a_process_opens_as_many_connections_as_pool_size_and_overflow_say
     for name, value in {"SIZE": "2", "OVERFLOW": "1", "TIMEOUT": "0.2"}.items():
         monkeypatch.setenv(f"DATABASE_POOL_{name}", value)
     monkeypatch.setenv("DATABASE_URL", database.setting)
-    engine = open_engine(load_settings(DatabaseSettings))
-    try:
-        async with connected(engine), connected(engine), connected(engine):
+    async with open_database(load_settings(DatabaseSettings)) as connections:
+        async with taken(connections), taken(connections), taken(connections):
             with pytest.raises(StoreUnavailable):
-                async with connected(engine):
+                async with taken(connections):
                     pass
             with pytest.raises(StoreUnavailable):
-                async with SqlStore(engine).write():
-                    pass
-        async with connected(engine):
+                await add_user(SqlStore(connections), "ann@example.com")
+        async with taken(connections):
             pass
         kept = database.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tradingagents'")
-    finally:
-        await engine.dispose()
     assert int(kept[0]) <= 3
 
 
 @pytest.mark.anyio
 async def test_an_exhausted_pool_is_503_with_retry_after_within_five_seconds(database: Database, api_over) -> None:
     async with (
-        opened(database, database_pool_size=1, database_pool_overflow=1) as (store, engine),
+        opened(database, database_pool_size=1, database_pool_overflow=1) as (store, connections),
         api_over(store) as api,
     ):
-        async with connected(engine), connected(engine), asyncio.timeout(LIMIT):
+        async with taken(connections), taken(connections), asyncio.timeout(LIMIT):
             listed, created, health = await asyncio.gather(
                 api.ann.get(STRATEGIES), api.ann.post(STRATEGIES, json={"name": "a"}), api.ann.get("/health")
             )
@@ -367,7 +352,7 @@ async def terminate_sessions(other: asyncpg.Connection) -> None:
 
 @pytest.mark.anyio
 async def test_a_session_that_is_ended_in_a_transaction_is_a_store_that_is_not_available(database: Database) -> None:
-    async with opened(database) as (store, engine), session(database) as other:
+    async with opened(database) as (store, connections), session(database) as other:
         ann = await add_user(store, "ann@example.com")
         async with refused_within_the_limit(), store.write() as work:
             await work.lock_user(ann.id)
@@ -376,19 +361,19 @@ async def test_a_session_that_is_ended_in_a_transaction_is_a_store_that_is_not_a
             await work.add_strategy(owner_id=ann.id, content=StrategyContent(name="lost too"), at=CREATED)
         await add_strategy(store, ann, "next")
         assert await names(store, ann) == ["next"]
-        assert engine.pool.checkedout() == 0
+        assert in_use(connections) == 0
 
 
 @pytest.mark.anyio
 async def test_a_session_that_is_ended_before_the_commit_is_a_store_that_is_not_available(database: Database) -> None:
-    async with opened(database) as (store, engine), session(database) as other:
+    async with opened(database) as (store, connections), session(database) as other:
         ann = await add_user(store, "ann@example.com")
         async with refused_within_the_limit(), store.write() as work:
             await work.lock_user(ann.id)
             await work.add_strategy(owner_id=ann.id, content=StrategyContent(name="lost"), at=CREATED)
             await terminate_sessions(other)
         assert await names(store, ann) == []
-        assert engine.pool.checkedout() == 0
+        assert in_use(connections) == 0
 
 
 @pytest.mark.anyio
@@ -423,18 +408,18 @@ async def test_a_statement_that_takes_too_long_is_a_store_that_is_not_available(
         " 'BEGIN PERFORM pg_sleep(60) FROM users WHERE email LIKE ''slow%'' AND id = NEW.owner_id; RETURN NEW; END'",
         "CREATE TRIGGER dawdle BEFORE INSERT ON strategies FOR EACH ROW EXECUTE FUNCTION dawdle()",
     )
-    async with opened(database) as (store, engine):
+    async with opened(database) as (store, connections):
         slow, quick = await add_user(store, "slow@example.com"), await add_user(store, "quick@example.com")
         async with refused_within_the_limit():
             await add_strategy(store, slow, "a")
         await add_strategy(store, quick, "a")
         assert (await names(store, slow), await names(store, quick)) == ([], ["a"])
-        assert engine.pool.checkedout() == 0
+        assert in_use(connections) == 0
 
 
 @pytest.mark.anyio
 async def test_a_row_that_others_do_not_let_go_is_a_store_that_is_not_available(database: Database) -> None:
-    async with opened(database) as (store, engine), session(database) as other:
+    async with opened(database) as (store, connections), session(database) as other:
         ann, bob = await add_user(store, "ann@example.com"), await add_user(store, "bob@example.com")
         async with other.transaction():
             await other.execute("SELECT FROM users WHERE id = $1 FOR UPDATE", ann.id)
@@ -443,7 +428,7 @@ async def test_a_row_that_others_do_not_let_go_is_a_store_that_is_not_available(
             await add_strategy(store, bob, "a")
             assert await names(store, ann) == []
         await add_strategy(store, ann, "a")
-        assert engine.pool.checkedout() == 0
+        assert in_use(connections) == 0
 
 
 @pytest.mark.anyio
@@ -482,8 +467,8 @@ async def test_transactions_that_cannot_be_put_in_order_are_a_store_that_is_not_
 async def test_a_block_that_asks_nothing_for_too_long_is_a_store_that_is_not_available(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engines, "IDLE_IN_TRANSACTION_SECONDS", 0.2)
-    async with opened(database) as (store, engine), session(database) as other:
+    monkeypatch.setattr(adapter, "IDLE_IN_TRANSACTION_SECONDS", 0.2)
+    async with opened(database) as (store, connections), session(database) as other:
         ann = await add_user(store, "ann@example.com")
         idle = "SELECT count(*) = 0 FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
         async with refused_within_the_limit(), store.write() as work:
@@ -491,7 +476,7 @@ async def test_a_block_that_asks_nothing_for_too_long_is_a_store_that_is_not_ava
             await eventually(lambda: other.fetchval(idle))
             await work.find_user(ann.id)
         await add_strategy(store, ann, "next")
-        assert engine.pool.checkedout() == 0
+        assert in_use(connections) == 0
 
 
 @pytest.mark.anyio
@@ -513,33 +498,32 @@ async def test_hosts_none_of_which_takes_writes_are_a_store_that_is_not_availabl
     host = f"127.0.0.1:{postgresql_server.port}"
     query = {"host": (host, host), "target_session_attrs": "read-write"}
     standbys = Database(hard_to_write.url.set(host=None, port=None, query=query))
-    async with opened(standbys) as (store, _), refused_within_the_limit(), store.read():
-        pass
+    async with opened(standbys) as (store, _), refused_within_the_limit(), store.read() as view:
+        await view.list_users()
 
 
 @pytest.mark.anyio
 async def test_a_server_without_a_connection_left_is_a_store_that_is_not_available(hard_to_write: Database) -> None:
     limited = Database(hard_to_write.url)
-    async with opened(limited) as (store, engine):
-        async with connected(engine) as connection:
-            await connection.execute(text(f"ALTER DATABASE {limited.url.database} CONNECTION LIMIT 1"))
-            async with refused_within_the_limit(), store.read():
-                pass
-        async with connected(engine) as connection:
-            await connection.execute(text("SELECT 1"))
+    async with opened(limited) as (store, connections):
+        async with taken(connections) as connection:
+            await connection.execute(f"ALTER DATABASE {limited.url.database} CONNECTION LIMIT 1")
+            async with refused_within_the_limit(), store.read() as view:
+                await view.list_users()
+        assert (await connections.read(text("SELECT 1 AS one")))[0]["one"] == 1
 
 
 @pytest.mark.anyio
 async def test_a_database_that_does_not_exist_is_a_store_that_is_not_available(database: Database) -> None:
     missing = Database(database.url.set(database="nowhere"))
-    async with opened(missing) as (store, _), refused_within_the_limit(), store.read():
-        pass
+    async with opened(missing) as (store, _), refused_within_the_limit(), store.read() as view:
+        await view.list_users()
 
 
 # Cancelled callers
 
 
-async def assert_nothing_is_left(other: asyncpg.Connection, engine: AsyncEngine) -> None:
+async def assert_nothing_is_left(other: asyncpg.Connection, connections: SqlDatabase) -> None:
     """Wait until no session of the store is in a transaction or holds a lock, and no connection is taken."""
     await eventually(
         lambda: other.fetchval(
@@ -549,12 +533,12 @@ async def assert_nothing_is_left(other: asyncpg.Connection, engine: AsyncEngine)
             " WHERE datname = current_database() AND pid <> pg_backend_pid())"
         )
     )
-    assert engine.pool.checkedout() == 0
+    assert in_use(connections) == 0
 
 
 @pytest.mark.anyio
 async def test_callers_that_are_cancelled_anywhere_in_a_block_leave_nothing_behind(database: Database) -> None:
-    async with opened(database) as (store, engine), session(database) as other:
+    async with opened(database) as (store, connections), session(database) as other:
         ann = await add_user(store, "ann@example.com")
 
         async def work_on(number: int) -> None:
@@ -573,7 +557,7 @@ async def test_callers_that_are_cancelled_anywhere_in_a_block_leave_nothing_behi
             reader.cancel()
             await asyncio.wait_for(asyncio.gather(writer, reader, return_exceptions=True), LIMIT)
 
-        await assert_nothing_is_left(other, engine)
+        await assert_nothing_is_left(other, connections)
         kept = await names(store, ann)
         assert kept == [
             f"{number} {part}" for number in range(60) for part in ("first", "second") if f"{number} first" in kept
@@ -582,7 +566,7 @@ async def test_callers_that_are_cancelled_anywhere_in_a_block_leave_nothing_behi
 
 @pytest.mark.anyio
 async def test_a_caller_that_is_cancelled_while_it_waits_for_a_row_leaves_nothing_behind(database: Database) -> None:
-    async with opened(database) as (store, engine), session(database) as other:
+    async with opened(database) as (store, connections), session(database) as other:
         ann = await add_user(store, "ann@example.com")
         async with other.transaction():
             await other.execute("SELECT FROM users FOR UPDATE")
@@ -591,7 +575,7 @@ async def test_a_caller_that_is_cancelled_while_it_waits_for_a_row_leaves_nothin
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asyncio.wait_for(waiting, LIMIT)
-        await assert_nothing_is_left(other, engine)
+        await assert_nothing_is_left(other, connections)
         await add_strategy(store, ann, "a")
 
 
@@ -600,15 +584,15 @@ async def test_callers_that_are_cancelled_while_they_wait_for_a_connection_leave
     database: Database,
 ) -> None:
     async with (
-        opened(database, database_pool_size=1, database_pool_overflow=0) as (store, engine),
+        opened(database, database_pool_size=1, database_pool_overflow=0) as (store, connections),
         session(database) as other,
     ):
         ann = await add_user(store, "ann@example.com")
-        async with connected(engine):
+        async with taken(connections):
             waiting = [asyncio.ensure_future(names(store, ann)) for _ in range(5)]
             await asyncio.wait(waiting, timeout=0.05)
             for caller in waiting:
                 caller.cancel()
         await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), LIMIT)
-        await assert_nothing_is_left(other, engine)
+        await assert_nothing_is_left(other, connections)
         await add_strategy(store, ann, "a")

@@ -3,12 +3,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import aiosqlite
 import pytest
-from sqlalchemy import event
 
 from tradingagents_adapters.clock import utc_now
-from tradingagents_adapters.sql.engine import SQLITE_BUSY_SECONDS
-from tradingagents_adapters.sql.store import SqlStore
+from tradingagents_adapters.sql.sqlite import BUSY_SECONDS
 from tradingagents_conformance import OpenStore, StoreContract
 from tradingagents_core.errors import StoreUnavailable
 from tradingagents_core.ports import Store
@@ -28,20 +27,21 @@ async def _add_user(store: Store, email: str) -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("ending", ["COMMIT", "ROLLBACK"])
 async def test_an_ending_that_fails_under_a_cancelled_caller_leaves_no_transaction_open(
-    open_sqlite_store: OpenStore, ending: str
+    open_sqlite_store: OpenStore, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
+    execute_fetchall = aiosqlite.Connection.execute_fetchall
+    failed = False
+
+    async def fail_once(connection: aiosqlite.Connection, sql: str, *values: object) -> object:
+        nonlocal failed
+        if sql == ending and not failed:
+            failed = True
+            caller.cancel()
+            raise sqlite3.OperationalError("disk I/O error")
+        return await execute_fetchall(connection, sql, *values)
+
+    monkeypatch.setattr(aiosqlite.Connection, "execute_fetchall", fail_once)
     async with open_sqlite_store() as store:
-        assert isinstance(store, SqlStore)
-        failed = False
-
-        def fail_once(_connection, _cursor, statement, *_):
-            nonlocal failed
-            if statement == ending and not failed:
-                failed = True
-                caller.cancel()
-                raise sqlite3.OperationalError("disk I/O error")
-
-        event.listen(store._engine.sync_engine, "before_cursor_execute", fail_once)
 
         async def add_ann() -> None:
             async with store.write() as work:
@@ -68,7 +68,7 @@ async def test_writers_that_wait_for_another_process_hold_up_no_reader(
             other_process.execute("BEGIN IMMEDIATE")
             writers = [asyncio.ensure_future(_add_user(store, f"{number}@example.com")) for number in range(40)]
             await asyncio.wait(writers, timeout=0.1)
-            async with asyncio.timeout(SQLITE_BUSY_SECONDS - 1), store.read() as view:
+            async with asyncio.timeout(BUSY_SECONDS - 1), store.read() as view:
                 assert await view.list_users() == []
             assert not any(writer.done() for writer in writers)
             other_process.execute("ROLLBACK")
@@ -79,7 +79,7 @@ async def test_writers_that_wait_for_another_process_hold_up_no_reader(
 async def test_a_database_that_another_process_keeps_locked_is_unavailable(
     tmp_path: Path, open_sqlite_store: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tradingagents_adapters.sql.engine.SQLITE_BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("tradingagents_adapters.sql.sqlite.BUSY_SECONDS", 0.1)
     async with open_sqlite_store() as store:
         with closing(sqlite3.connect(tmp_path / "store.db", isolation_level=None)) as other_process:
             other_process.execute("BEGIN IMMEDIATE")

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from tradingagents_adapters import jwt_tokens
 from tradingagents_adapters.jwt_tokens import KEY_MIN_BYTES, LIFETIME_MAX, JwtTokenService
 from tradingagents_core.domain.parameters import INTEGER_MAX
 from tradingagents_core.errors import InvalidToken
@@ -412,3 +413,56 @@ def test_other_algorithms_are_refused(algorithm):
 def test_a_lifetime_of_nothing_or_of_more_than_a_leap_year_is_refused(lifetime):
     with pytest.raises(ValueError, match="the lifetime should be"):
         service(lifetime=lifetime)
+
+
+# Tokens that were verified before
+
+
+def test_a_token_says_the_same_every_time():
+    tokens = service()
+    token = tokens.issue(user_id=7)
+    assert tokens.verify(token) == tokens.verify(token)
+
+
+def test_a_token_that_was_verified_before_is_refused_once_it_has_expired(clock):
+    tokens = service(clock=clock, lifetime=timedelta(minutes=30))
+    token = tokens.issue(user_id=7)
+    tokens.verify(token)
+    clock.move(timedelta(minutes=30))
+    assert_refused(token, tokens)
+
+
+def test_a_token_that_was_refused_is_refused_again():
+    tokens = service()
+    for _ in range(2):
+        assert_refused(service(key="x" * 64).issue(user_id=7), tokens)
+
+
+def test_a_token_that_came_too_early_is_taken_when_its_time_has_come(clock):
+    tokens = service(clock=clock)
+    token = signed(compact(CLAIMS | {"iat": ISSUED + 120, "exp": ISSUED + 1800}))
+    assert_refused(token, tokens)
+    clock.move(timedelta(seconds=120))
+    assert tokens.verify(token).user_id == 7
+
+
+def test_a_token_that_differs_from_a_verified_one_in_any_place_is_refused():
+    tokens = service()
+    token = tokens.issue(user_id=7)
+    tokens.verify(token)
+    for place, character in enumerate(token):
+        assert_refused(token[:place] + ("A" if character != "A" else "_") + token[place + 1 :], tokens)
+
+
+def test_what_one_service_has_verified_another_key_does_not_take():
+    token = service().issue(user_id=7)
+    tokens, others = service(), service(key="x" * 64)
+    tokens.verify(token)
+    assert_refused(token, others)
+
+
+def test_more_tokens_than_are_remembered_are_all_taken(monkeypatch):
+    monkeypatch.setattr(jwt_tokens, "VERIFIED_MAX", 2)
+    tokens = service()
+    issued = [tokens.issue(user_id=number) for number in range(1, 6)]
+    assert [tokens.verify(token).user_id for _ in range(2) for token in issued] == [1, 2, 3, 4, 5] * 2

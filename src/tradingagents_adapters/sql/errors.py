@@ -1,12 +1,10 @@
 """Database errors become errors of the core here, and nowhere else."""
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, PendingRollbackError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+import asyncpg
+from sqlalchemy.exc import DBAPIError
 
 from tradingagents_core.errors import StoreUnavailable
 
@@ -38,43 +36,72 @@ _POSTGRESQL_UNAVAILABLE: Final = (
 """What a SQLSTATE begins with that says "not now" (PostgreSQL, appendix A)."""
 
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn what means "away, busy or out of connections" into `StoreUnavailable`.
+class ConstraintBroken(Exception):
+    """A statement was refused by the tables: a value that has to be `unique` was there already; else a row that was
+    referred to was missing."""
 
-    A broken constraint passes: only the store knows the fact behind it (`is_unique_violation`). So does every error
-    that is a mistake of this program.
-
-    Raises:
-        StoreUnavailable: the database could not be asked, or did not answer in time.
-    """
-    try:
-        yield
-    except (InterfaceError, PendingRollbackError, PoolTimeoutError, OSError, TimeoutError) as error:
-        raise _unavailable(error) from error
-    except DBAPIError as error:
-        if error.connection_invalidated or _says_not_now(error):
-            raise _unavailable(error) from error
-        raise
+    def __init__(self, *, unique: bool) -> None:
+        super().__init__(unique)
+        self.unique = unique
 
 
-def is_unique_violation(error: IntegrityError) -> bool:
-    """Whether a value that has to be unique was there already; else a row that was referred to was missing."""
+class TableMissing(Exception):
+    """A statement asked for a table that is not there."""
+
+
+class _Translated:
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if not isinstance(error, Exception):
+            return
+        # SQLAlchemy, which runs the migrations, wraps the errors of the drivers.
+        said = error.orig if isinstance(error, DBAPIError) and error.orig else error
+        if isinstance(said, sqlite3.IntegrityError | asyncpg.IntegrityConstraintViolationError):
+            raise ConstraintBroken(unique=_is_unique_violation(said)) from error
+        if _sqlstate(said) == "42P01" or (
+            isinstance(said, sqlite3.OperationalError) and str(said).startswith("no such table")
+        ):
+            raise TableMissing from error
+        if _says_not_now(said):
+            raise StoreUnavailable(reason=_first_line(said)) from error
+
+
+TRANSLATED: Final = _Translated()
+"""A context that turns what means "away, busy or out of connections" into `StoreUnavailable`.
+
+Errors that are a mistake of this program pass as they are.
+
+Raises:
+    StoreUnavailable: the database could not be asked, or did not answer in time.
+    ConstraintBroken: a constraint of the tables stands against it; only the store knows the fact behind it.
+    TableMissing: there is no such table.
+"""
+
+
+def _is_unique_violation(error: Exception) -> bool:
     return _sqlite_code(error) == sqlite3.SQLITE_CONSTRAINT_UNIQUE or _sqlstate(error) == "23505"
 
 
-def _says_not_now(error: DBAPIError) -> bool:
-    return _sqlite_code(error) & 0xFF in _SQLITE_UNAVAILABLE or _sqlstate(error).startswith(_POSTGRESQL_UNAVAILABLE)
+def _says_not_now(error: BaseException) -> bool:
+    return (
+        isinstance(error, OSError | TimeoutError | asyncpg.InternalClientError)
+        # What the driver says about a connection that is gone; what it says about wrong values is a `ValueError`, too.
+        or (isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError))
+        or _sqlite_code(error) & 0xFF in _SQLITE_UNAVAILABLE
+        or _sqlstate(error).startswith(_POSTGRESQL_UNAVAILABLE)
+    )
 
 
-def _unavailable(error: Exception) -> StoreUnavailable:
-    said = str(getattr(error, "orig", None) or error).splitlines()
-    return StoreUnavailable(reason=said[0] if said else type(error).__name__)
+def _first_line(error: BaseException) -> str:
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
-def _sqlite_code(error: DBAPIError) -> int:
-    return int(getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_OK))
+def _sqlite_code(error: BaseException) -> int:
+    return int(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_OK))
 
 
-def _sqlstate(error: DBAPIError) -> str:
-    return str(getattr(error.orig, "sqlstate", None) or "")
+def _sqlstate(error: BaseException) -> str:
+    return str(getattr(error, "sqlstate", None) or "")

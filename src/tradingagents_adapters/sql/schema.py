@@ -1,18 +1,15 @@
-"""Bringing the database's schema up to date, and telling whether it is."""
+"""Bringing the database's schema up to date."""
 
 from pathlib import Path
 from typing import Final
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tradingagents_adapters.settings import ConfigurationError, DatabaseSettings
-from tradingagents_adapters.sql.connections import connected, transaction
-from tradingagents_adapters.sql.engine import open_engine
+from tradingagents_adapters.sql.engine import transaction
 
 _MIGRATION_LOCK: Final = 7_310_579_285_141
 """Any number that no other program takes for its own locks."""
@@ -22,14 +19,14 @@ async def migrate(settings: DatabaseSettings) -> None:
     """Bring the schema up to the newest revision; of several processes that do so at once one works and the rest wait.
 
     Raises:
+        ConfigurationError: the schema is one that this version does not know.
         StoreUnavailable: the database is away or busy.
     """
-    engine = open_engine(settings, for_migrations=True)
     try:
-        async with transaction(engine) as connection:
+        async with transaction(settings) as connection:
             await connection.run_sync(_upgrade)
-    finally:
-        await engine.dispose()
+    except CommandError as error:
+        raise ConfigurationError(f"the database's schema cannot be brought up to date: {error}") from error
 
 
 def take_turns(connection: Connection) -> None:
@@ -49,25 +46,6 @@ def check_references(connection: Connection) -> None:
     """
     if connection.dialect.name == "sqlite" and (broken := connection.execute(text("PRAGMA foreign_key_check")).all()):
         raise ValueError(f"the migration leaves {len(broken)} rows that refer to nothing")
-
-
-async def check_schema(engine: AsyncEngine) -> None:
-    """Refuse a database whose schema is not the one of this version.
-
-    Raises:
-        ConfigurationError: it is another one; the message names the command to run.
-        StoreUnavailable: the database is away or busy.
-    """
-    async with connected(engine) as connection:
-        found = await connection.run_sync(_current_revision)
-    if found != ScriptDirectory.from_config(_config()).get_current_head():
-        raise ConfigurationError(
-            f"the database's schema is {found or 'missing'}, not the one of this version: run `tradingagents migrate`"
-        )
-
-
-def _current_revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
 
 
 def _upgrade(connection: Connection) -> None:

@@ -1,192 +1,221 @@
 """Users and strategies in an SQL database: each method of the port is one statement."""
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from datetime import datetime
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
 
-from sqlalchemy import Row, Select, bindparam, delete, func, insert, select, true, update
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import BindParameter, Executable, Select, Table, bindparam, delete, insert, select, true, update
 
-from tradingagents_adapters.sql.connections import SqlConnection, connector, transaction
-from tradingagents_adapters.sql.engine import SQLITE_BUSY_SECONDS
-from tradingagents_adapters.sql.errors import is_unique_violation
+from tradingagents_adapters.sql.database import Database, Row, Transaction
+from tradingagents_adapters.sql.errors import ConstraintBroken
 from tradingagents_adapters.sql.tables import strategies, users
 from tradingagents_core.domain.page import Page
-from tradingagents_core.domain.parameters import INTEGER_MAX
+from tradingagents_core.domain.parameters import INTEGER_MAX, Parameters
 from tradingagents_core.domain.strategy import Strategy, StrategyContent
 from tradingagents_core.domain.user import User
-from tradingagents_core.errors import EmailTaken, StoreUnavailable, StrategyNameTaken, StrategyNotFound, UserNotFound
+from tradingagents_core.errors import EmailTaken, StrategyNameTaken, StrategyNotFound, UserNotFound
 from tradingagents_core.ports import Store, StoreView, StoreWork
+
+_ACCOUNT: Final = ("email", "password_hash", "is_active", "created_at", "updated_at")
+_CONTENT: Final = ("name", "description", "parameters", "is_active", "created_at", "updated_at")
+
+
+_STRATEGY_COLUMNS: Final = [strategies.c[name] for name in ("id", *_CONTENT)]
+
+
+def _parameters(table: Table, *names: str) -> dict[str, BindParameter[Any]]:
+    """A parameter for each of these columns, of the same name."""
+    return {name: bindparam(name, type_=table.c[name].type) for name in names}
 
 
 def _page(*, active_only: bool) -> Select[Any]:
     listed = strategies.c.owner_id == bindparam("owner_id")
     if active_only:
         listed &= strategies.c.is_active
-    count = select(func.count().label("total")).select_from(strategies).where(listed).subquery()
     page = (
-        select(strategies)
+        select(*_STRATEGY_COLUMNS)
         .where(listed)
         .order_by(strategies.c.id)
         .limit(bindparam("limit"))
         .offset(bindparam("skip"))
         .subquery()
     )
+    total = users.c.active_strategy_count if active_only else users.c.strategy_count
     # One statement, so that items and total are of the same moment; an empty page still has its total.
-    return select(count.c.total, page).select_from(count.outerjoin(page, true())).order_by(page.c.id)
+    return (
+        select(page, total.label("total"))
+        .select_from(users.outerjoin(page, true()))
+        .where(users.c.id == bindparam("owner_id"))
+        .order_by(page.c.id)
+    )
 
 
-_USER: Final = select(users).where(users.c.id == bindparam("user_id"))
-_USER_BY_EMAIL: Final = select(users).where(users.c.email == bindparam("email"))
-_USERS: Final = select(users).order_by(users.c.id)
-_LOCKED_USER: Final = _USER.with_for_update()
-_STRATEGY: Final = select(strategies).where(
+_ACCOUNTS: Final = select(users.c.id, *(users.c[name] for name in _ACCOUNT))
+_USERS: Final = _ACCOUNTS.order_by(users.c.id)
+_USER: Final = _ACCOUNTS.where(users.c.id == bindparam("user_id"))
+_USER_BY_EMAIL: Final = _ACCOUNTS.where(users.c.email == bindparam("email"))
+_STRATEGY: Final = select(*_STRATEGY_COLUMNS).where(
     strategies.c.id == bindparam("strategy_id"), strategies.c.owner_id == bindparam("owner_id")
 )
-_ADD_USER: Final = insert(users).returning(users)
-_REPLACE_USER: Final = update(users).where(users.c.id == bindparam("user_id"))
-_ADD_STRATEGY: Final = insert(strategies).returning(strategies)
-_REPLACE_STRATEGY: Final = update(strategies).where(
-    strategies.c.id == bindparam("strategy_id"), strategies.c.owner_id == bindparam("owner")
+_ADD_USER: Final = insert(users).values(_parameters(users, *_ACCOUNT)).returning(users.c.id)
+_REPLACE_USER: Final = (
+    update(users).values(_parameters(users, *_ACCOUNT)).where(users.c.id == bindparam("user_id")).returning(users.c.id)
 )
-_REMOVE_STRATEGY: Final = delete(strategies).where(
-    strategies.c.id == bindparam("strategy_id"), strategies.c.owner_id == bindparam("owner_id")
+_ADD_STRATEGY: Final = (
+    insert(strategies).values(_parameters(strategies, "owner_id", *_CONTENT)).returning(strategies.c.id)
+)
+_REPLACE_STRATEGY: Final = (
+    update(strategies)
+    .values(_parameters(strategies, *_CONTENT))
+    .where(strategies.c.id == bindparam("strategy_id"), strategies.c.owner_id == bindparam("of_owner"))
+    .returning(strategies.c.id)
+)
+_REMOVE_STRATEGY: Final = (
+    delete(strategies)
+    .where(strategies.c.id == bindparam("strategy_id"), strategies.c.owner_id == bindparam("owner_id"))
+    .returning(strategies.c.id)
 )
 _PAGE: Final = {active_only: _page(active_only=active_only) for active_only in (False, True)}
 
 
+class _Fetch(Protocol):
+    """Runs a statement with these parameters, and fetches all that it returns."""
+
+    async def __call__(self, statement: Executable, **values: Any) -> Sequence[Row]: ...
+
+
 class _SqlView(StoreView):
-    def __init__(self, connection: SqlConnection) -> None:
-        self._connection = connection
+    def __init__(self, fetch: _Fetch, read_time: Callable[[Any], datetime]) -> None:
+        self._fetch = fetch
+        self._read_time = read_time
 
     async def find_user(self, user_id: int) -> User | None:
-        row = (await self._connection.execute(_USER, {"user_id": _id(user_id)})).one_or_none()
-        return row and _user(row)
+        rows = await self._fetch(_USER, user_id=_id(user_id))
+        return self._user(rows[0]) if rows else None
 
     async def find_user_by_email(self, email: str) -> User | None:
-        row = (await self._connection.execute(_USER_BY_EMAIL, {"email": email})).one_or_none()
-        return row and _user(row)
+        rows = await self._fetch(_USER_BY_EMAIL, email=email)
+        return self._user(rows[0]) if rows else None
 
     async def list_users(self) -> Sequence[User]:
-        return [_user(row) for row in await self._connection.execute(_USERS)]
+        return [self._user(row) for row in await self._fetch(_USERS)]
 
     async def get_strategy(self, *, owner_id: int, strategy_id: int) -> Strategy:
-        key = {"owner_id": _id(owner_id), "strategy_id": _id(strategy_id)}
-        row = (await self._connection.execute(_STRATEGY, key)).one_or_none()
-        if row is None:
+        rows = await self._fetch(_STRATEGY, owner_id=_id(owner_id), strategy_id=_id(strategy_id))
+        if not rows:
             raise StrategyNotFound(strategy_id)
-        return _strategy(row)
+        return self._strategy(rows[0], owner_id)
 
     async def list_strategies(self, *, owner_id: int, skip: int, limit: int, active_only: bool) -> Page[Strategy]:
-        window = {"owner_id": _id(owner_id), "skip": min(skip, INTEGER_MAX), "limit": limit}
-        rows = (await self._connection.execute(_PAGE[active_only], window)).all()
-        items = [_strategy(row) for row in rows if row.id is not None]
-        return Page(items=items, total=rows[0].total, skip=skip, limit=limit)
+        rows = await self._fetch(_PAGE[active_only], owner_id=_id(owner_id), skip=min(skip, INTEGER_MAX), limit=limit)
+        items = [self._strategy(row, owner_id) for row in rows if row["id"] is not None]
+        return Page(items=items, total=rows[0]["total"] if rows else 0, skip=skip, limit=limit)
+
+    def _user(self, row: Row) -> User:
+        return User(
+            id=row["id"],
+            email=row["email"],
+            password_hash=row["password_hash"],
+            is_active=bool(row["is_active"]),
+            created_at=self._read_time(row["created_at"]),
+            updated_at=self._read_time(row["updated_at"]),
+        )
+
+    def _strategy(self, row: Row, owner_id: int) -> Strategy:
+        strategy_id, name, description, parameters, is_active, created_at, updated_at, *_ = row
+        return Strategy(
+            id=strategy_id,
+            owner_id=owner_id,
+            name=name,
+            description=description,
+            parameters=Parameters.from_store(parameters),
+            is_active=bool(is_active),
+            created_at=self._read_time(created_at),
+            updated_at=self._read_time(updated_at),
+        )
 
 
 class _SqlWork(_SqlView, StoreWork):
-    async def lock_user(self, user_id: int) -> User:
-        row = (await self._connection.execute(_LOCKED_USER, {"user_id": _id(user_id)})).one_or_none()
-        if row is None:
+    def __init__(self, transaction: Transaction, read_time: Callable[[Any], datetime]) -> None:
+        super().__init__(transaction.fetch, read_time)
+        self._transaction = transaction
+
+    async def lock_user(self, user_id: int) -> None:
+        if not await self._transaction.take_row(users, _id(user_id)):
             raise UserNotFound(user_id)
-        return _user(row)
 
     async def add_user(self, *, email: str, password_hash: str, at: datetime) -> User:
-        values = {
-            "email": email,
-            "password_hash": password_hash,
-            "is_active": True,
-            "created_at": at,
-            "updated_at": at,
-        }
+        at = at.astimezone(UTC)
         try:
-            row = (await self._connection.execute(_ADD_USER, values)).one()
-        except IntegrityError as error:
+            rows = await self._fetch(
+                _ADD_USER, email=email, password_hash=password_hash, is_active=True, created_at=at, updated_at=at
+            )
+        except ConstraintBroken as error:
             raise EmailTaken(email) from error
-        return _user(row)
+        return User(id=rows[0]["id"], email=email, password_hash=password_hash, created_at=at, updated_at=at)
 
     async def replace_user(self, user: User) -> None:
-        values = {
-            "user_id": _id(user.id),
-            "email": user.email,
-            "password_hash": user.password_hash,
-            "is_active": user.is_active,
-            "created_at": user.created_at,
-            "updated_at": user.updated_at,
-        }
         try:
-            result = await self._connection.execute(_REPLACE_USER, values)
-        except IntegrityError as error:
+            replaced = await self._fetch(
+                _REPLACE_USER,
+                user_id=_id(user.id),
+                email=user.email,
+                password_hash=user.password_hash,
+                is_active=user.is_active,
+                created_at=user.created_at,
+                updated_at=user.updated_at,
+            )
+        except ConstraintBroken as error:
             raise EmailTaken(user.email) from error
-        if result.rowcount == 0:
+        if not replaced:
             raise UserNotFound(user.id)
 
     async def add_strategy(self, *, owner_id: int, content: StrategyContent, at: datetime) -> Strategy:
-        values = _content(content) | {"owner_id": _id(owner_id), "created_at": at, "updated_at": at}
+        at = at.astimezone(UTC)
         try:
-            row = (await self._connection.execute(_ADD_STRATEGY, values)).one()
-        except IntegrityError as error:
-            raise _strategy_refused(error, owner_id, content.name) from error
-        return _strategy(row)
+            rows = await self._fetch(
+                _ADD_STRATEGY, owner_id=_id(owner_id), **_columns(content), created_at=at, updated_at=at
+            )
+        except ConstraintBroken as error:
+            raise (StrategyNameTaken(content.name) if error.unique else UserNotFound(owner_id)) from error
+        return Strategy.created(content, id=rows[0]["id"], owner_id=owner_id, at=at)
 
     async def replace_strategy(self, strategy: Strategy) -> None:
-        values = _content(strategy) | {
-            "strategy_id": _id(strategy.id),
-            "owner": _id(strategy.owner_id),
-            "created_at": strategy.created_at,
-            "updated_at": strategy.updated_at,
-        }
         try:
-            result = await self._connection.execute(_REPLACE_STRATEGY, values)
-        except IntegrityError as error:
+            replaced = await self._fetch(
+                _REPLACE_STRATEGY,
+                strategy_id=_id(strategy.id),
+                of_owner=_id(strategy.owner_id),
+                **_columns(strategy),
+                created_at=strategy.created_at,
+                updated_at=strategy.updated_at,
+            )
+        except ConstraintBroken as error:
             raise StrategyNameTaken(strategy.name) from error
-        if result.rowcount == 0:
+        if not replaced:
             raise StrategyNotFound(strategy.id)
 
     async def remove_strategy(self, *, owner_id: int, strategy_id: int) -> None:
-        key = {"owner_id": _id(owner_id), "strategy_id": _id(strategy_id)}
-        if (await self._connection.execute(_REMOVE_STRATEGY, key)).rowcount == 0:
+        if not await self._fetch(_REMOVE_STRATEGY, owner_id=_id(owner_id), strategy_id=_id(strategy_id)):
             raise StrategyNotFound(strategy_id)
 
 
 class SqlStore(Store):
-    """Keeps users and strategies in the database of an engine, whose tables the newest migration has made.
+    """Keeps users and strategies in a database, whose tables the newest migration has made."""
 
-    `read_in_transactions` is for a pgbouncer in between (`connector`).
-    """
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._view = _SqlView(database.read, database.read_time)
 
-    def __init__(self, engine: AsyncEngine, *, read_in_transactions: bool = False) -> None:
-        self._engine = engine
-        # SQLite lets in one writer at a time. Those of this process queue up here: in order, and without a connection.
-        self._writers = asyncio.Lock() if engine.dialect.name == "sqlite" else None
-        self._connected = connector(in_transactions=read_in_transactions)
-
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[StoreView]:
-        async with self._connected(self._engine) as connection:
-            yield _SqlView(connection)
+    def read(self) -> AbstractAsyncContextManager[StoreView]:
+        # Each statement finds itself a connection.
+        return nullcontext(self._view)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[StoreWork]:
-        async with self._turn(), transaction(self._engine) as connection:
-            yield _SqlWork(connection)
-
-    @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        if self._writers is None:
-            yield
-            return
-        try:
-            await asyncio.wait_for(self._writers.acquire(), SQLITE_BUSY_SECONDS)
-        except TimeoutError as error:
-            raise StoreUnavailable(reason="other writers took too long") from error
-        try:
-            yield
-        finally:
-            self._writers.release()
+        async with self._database.transaction() as transaction:
+            yield _SqlWork(transaction, self._database.read_time)
 
 
 def _id(number: int) -> int:
@@ -194,38 +223,10 @@ def _id(number: int) -> int:
     return number if 0 < number <= INTEGER_MAX else 0
 
 
-def _user(row: Row[Any]) -> User:
-    return User(
-        id=row.id,
-        email=row.email,
-        password_hash=row.password_hash,
-        is_active=row.is_active,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-    )
-
-
-def _strategy(row: Row[Any]) -> Strategy:
-    return Strategy(
-        id=row.id,
-        owner_id=row.owner_id,
-        name=row.name,
-        description=row.description,
-        parameters=row.parameters,
-        is_active=row.is_active,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-    )
-
-
-def _content(content: StrategyContent) -> dict[str, Any]:
+def _columns(content: StrategyContent) -> dict[str, Any]:
     return {
         "name": content.name,
         "description": content.description,
-        "parameters": content.parameters,
+        "parameters": content.parameters.json,
         "is_active": content.is_active,
     }
-
-
-def _strategy_refused(error: IntegrityError, owner_id: int, name: str) -> StrategyNameTaken | UserNotFound:
-    return StrategyNameTaken(name) if is_unique_violation(error) else UserNotFound(owner_id)

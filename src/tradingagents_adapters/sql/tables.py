@@ -1,7 +1,6 @@
 """The tables, as the newest migration leaves them."""
 
-from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
     JSON,
@@ -17,29 +16,16 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
-from sqlalchemy.engine import Dialect
-from sqlalchemy.types import TypeDecorator
 
 from tradingagents_core.domain.strategy import NAME_MAX_LENGTH
 from tradingagents_core.domain.user import EMAIL_MAX_LENGTH
 
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """Aware times in UTC, to the microsecond, also where the database keeps no zone."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return value and value.astimezone(UTC)
-
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
-        return value and (value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC))
-
-
 # SQLite gives ids of its own only to a column that is INTEGER to the letter.
 _Id: Final = BigInteger().with_variant(Integer(), "sqlite")
+
+_Time: Final = DateTime(timezone=True)
 
 metadata: Final = MetaData(
     naming_convention={
@@ -57,8 +43,11 @@ users: Final = Table(
     Column("email", String(EMAIL_MAX_LENGTH), nullable=False),
     Column("password_hash", Text, nullable=False),
     Column("is_active", Boolean, nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("updated_at", UtcDateTime, nullable=False),
+    Column("created_at", _Time, nullable=False),
+    Column("updated_at", _Time, nullable=False),
+    # Kept by triggers, so that they are right whoever writes, and telling a total costs nothing.
+    Column("strategy_count", Integer, nullable=False, server_default="0"),
+    Column("active_strategy_count", Integer, nullable=False, server_default="0"),
     UniqueConstraint("email"),
     sqlite_autoincrement=True,
 )
@@ -72,10 +61,17 @@ strategies: Final = Table(
     Column("description", Text),
     Column("parameters", JSON, nullable=False),
     Column("is_active", Boolean, nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("updated_at", UtcDateTime, nullable=False),
+    Column("created_at", _Time, nullable=False),
+    Column("updated_at", _Time, nullable=False),
     UniqueConstraint("owner_id", "name"),
     Index(None, "owner_id", "id"),
+    Index(
+        "ix_strategies_owner_id_id_active",
+        "owner_id",
+        "id",
+        sqlite_where=text("is_active = 1"),
+        postgresql_where=text("is_active"),
+    ),
     sqlite_autoincrement=True,
 )
 
@@ -84,6 +80,6 @@ login_failures: Final = Table(
     metadata,
     Column("key", String(64), primary_key=True),
     Column("failures", Integer, nullable=False),
-    Column("last_at", UtcDateTime, nullable=False),
+    Column("last_at", _Time, nullable=False),
     Index(None, "last_at"),
 )

@@ -1,0 +1,260 @@
+"""What the SQL adapters ask of a database: single statements, and transactions that nobody cuts in half.
+
+SQLAlchemy writes the SQL, once for each statement; the driver runs it, in one call.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Protocol, Self, TypeVar
+
+from sqlalchemy import Executable, Table
+from sqlalchemy.engine import Dialect
+from sqlalchemy.log import InstanceLogger
+from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from tradingagents_adapters.sql.errors import TRANSLATED
+
+_LOGGER: Final = "sqlalchemy.engine.Engine"
+"""Where SQLAlchemy shows the statements that it runs itself."""
+
+T = TypeVar("T")
+
+
+class Row(Protocol):
+    """A row as the drivers return it: the values of its columns, by their names and in their order."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Connection(ABC):
+    """A connection of a driver in autocommit mode. A caller who is cancelled leaves it usable, or given up."""
+
+    @abstractmethod
+    async def fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
+        """Run a statement and fetch all that it returns."""
+
+    @abstractmethod
+    async def execute(self, sql: str) -> int:
+        """Run what takes no values; how many rows it has found."""
+
+    @abstractmethod
+    async def roll_back(self) -> None:
+        """Undo what has been begun, if anything has."""
+
+    @abstractmethod
+    async def give_up(self) -> None:
+        """Close the connection, which nobody can use any more; the database rolls back what it had begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Statement:
+    sql: str
+    names: Sequence[str]
+
+
+class Database(ABC):
+    """A database, used between entering and leaving it; its connections are closed then."""
+
+    begin: str
+    """How a transaction that may write begins."""
+
+    def __init__(self, dialect: Dialect, *, echo: bool) -> None:
+        self._dialect = dialect
+        self._log = InstanceLogger(echo, _LOGGER) if echo else None
+        self._statements: dict[Executable, _Statement] = {}
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await uncut(self.close())
+
+    @property
+    def dialect_name(self) -> str:
+        """How SQLAlchemy calls this kind of database."""
+        return self._dialect.name
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Get ready; connections are made when they are first needed."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close all connections."""
+
+    @abstractmethod
+    def read_time(self, value: Any) -> datetime:
+        """The time in a column of a row: aware and in UTC."""
+
+    @abstractmethod
+    async def take(self, *, to_write: bool) -> Connection:
+        """Take a connection; who has one to write with does so in a transaction, or with a single statement.
+
+        Raises:
+            StoreUnavailable: the database is away, or every connection is in use.
+        """
+
+    @abstractmethod
+    async def give_back(self, connection: Connection) -> None:
+        """Let others take the connection."""
+
+    def turn(self, row: tuple[Table, int]) -> AbstractAsyncContextManager[None]:
+        """A turn at taking a row, of which each process gives one at a time.
+
+        Raises:
+            StoreUnavailable: others do not let the row go.
+        """
+        return nullcontext()
+
+    @abstractmethod
+    async def take_row(self, connection: Connection, table: Table, row_id: int, *, begin: bool) -> bool:
+        """Take a row until the transaction ends, after others who have it, or find that there is none.
+
+        The transaction may have to `begin` first.
+        """
+
+    async def read(self, statement: Executable, **values: Any) -> Sequence[Row]:
+        """Run a statement that changes nothing and stands for itself.
+
+        Raises:
+            StoreUnavailable: the database is away or busy, or every connection is in use.
+        """
+        return await self._fetch_alone(statement, values, to_write=False)
+
+    async def write(self, statement: Executable, **values: Any) -> Sequence[Row]:
+        """Run a statement that stands for itself, and keep what it does.
+
+        Raises:
+            StoreUnavailable: the database is away or busy, or every connection is in use; it may have been kept or not.
+            ConstraintBroken: a constraint of the tables stands against it.
+        """
+        return await self._fetch_alone(statement, values, to_write=True)
+
+    def transaction(self) -> "Transaction":
+        """A transaction, to be entered."""
+        return Transaction(self)
+
+    async def fetch(self, connection: Connection, statement: Executable, values: Mapping[str, Any]) -> Sequence[Row]:
+        """Run a statement on a connection and fetch all that it returns."""
+        known = self._statements.get(statement)
+        if known is None:
+            known = self._statements[statement] = self._compiled(statement)
+        self._note(known.sql)
+        return await connection.fetch(known.sql, [values[name] for name in known.names])
+
+    async def execute(self, connection: Connection, sql: str) -> int:
+        """Run what takes no values; how many rows it has found."""
+        self._note(sql)
+        return await connection.execute(sql)
+
+    async def _fetch_alone(self, statement: Executable, values: Mapping[str, Any], *, to_write: bool) -> Sequence[Row]:
+        with TRANSLATED:
+            connection = await self.take(to_write=to_write)
+            try:
+                return await self.fetch(connection, statement, values)
+            finally:
+                await self.give_back(connection)
+
+    def _compiled(self, statement: Executable) -> _Statement:
+        assert isinstance(statement, ClauseElement)
+        compiled = statement.compile(dialect=self._dialect)
+        assert isinstance(compiled, SQLCompiler)
+        return _Statement(compiled.string, tuple(compiled.positiontup or ()))
+
+    def _note(self, sql: str) -> None:
+        if self._log is not None:
+            self._log.info("%s", sql)
+
+
+class Transaction:
+    """A block that is one transaction: committed when it ends, rolled back when an exception leaves it.
+
+    It takes a connection and begins with the first that is asked of it.
+
+    Raises:
+        StoreUnavailable: the database is away or busy, or every connection is in use. When that happens while the block
+            ends, whether it was kept is not known.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: Connection | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if self._connection is None:
+            return
+        try:
+            if error is None:
+                await self._commit(self._connection)
+            else:
+                await uncut(_roll_back(self._connection))
+        finally:
+            await self._database.give_back(self._connection)
+
+    async def take_row(self, table: Table, row_id: int) -> bool:
+        """Take a row until the transaction ends, after others who have it, or find that there is none.
+
+        Raises:
+            StoreUnavailable: the database is away or busy, or others do not let the row go.
+        """
+        with TRANSLATED:
+            if self._connection is not None:
+                return await self._database.take_row(self._connection, table, row_id, begin=False)
+            async with self._database.turn((table, row_id)):
+                self._connection = await self._database.take(to_write=True)
+                return await self._database.take_row(self._connection, table, row_id, begin=True)
+
+    async def fetch(self, statement: Executable, **values: Any) -> Sequence[Row]:
+        """Run a statement and fetch all that it returns.
+
+        Raises:
+            StoreUnavailable: the database is away or busy.
+            ConstraintBroken: a constraint of the tables stands against it.
+        """
+        with TRANSLATED:
+            if self._connection is None:
+                self._connection = await self._database.take(to_write=True)
+                await self._database.execute(self._connection, self._database.begin)
+            return await self._database.fetch(self._connection, statement, values)
+
+    async def _commit(self, connection: Connection) -> None:
+        try:
+            with TRANSLATED:
+                await self._database.execute(connection, "COMMIT")
+        except BaseException:
+            await uncut(_roll_back(connection))
+            raise
+
+
+async def _roll_back(connection: Connection) -> None:
+    try:
+        await connection.roll_back()
+    except Exception:  # noqa: BLE001
+        # Nobody can say what state this connection is in.
+        await connection.give_up()
+
+
+async def uncut(work: Awaitable[T]) -> T:
+    """Wait until `work` has ended, and only then pass on a cancellation that came meanwhile."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            try:
+                await asyncio.wait({task})
+            except asyncio.CancelledError:
+                continue
+        if not task.cancelled():
+            task.exception()
+        raise

@@ -1,0 +1,190 @@
+"""PostgreSQL through asyncpg and its pool."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from typing import Any, Final, cast
+from weakref import WeakValueDictionary
+
+import asyncpg
+from sqlalchemy import Executable, Table
+from sqlalchemy.dialects.postgresql.asyncpg import dialect
+
+from tradingagents_adapters.settings import DatabaseSettings
+from tradingagents_adapters.sql.database import Connection, Database, Row
+from tradingagents_core.errors import StoreUnavailable
+
+CONNECT_SECONDS: Final = 1.5
+"""How long opening a connection may take."""
+
+STATEMENT_SECONDS: Final = 2
+"""How long the server may take for a statement, or to get a lock for it."""
+
+ANSWER_SECONDS: Final = 2.5
+"""How long the server may take to answer at all; after that its connection is given up."""
+
+IDLE_IN_TRANSACTION_SECONDS: Final = 10
+"""How long the server keeps a transaction that is asked nothing."""
+
+
+class PostgresqlDatabase(Database):
+    """A PostgreSQL database, with connections to it that are kept for the next who needs one."""
+
+    begin = "BEGIN"
+
+    def __init__(self, settings: DatabaseSettings) -> None:
+        super().__init__(dialect(), echo=settings.sqlalchemy_echo)  # type: ignore[no-untyped-call]
+        self._options = connect_options(settings) | {"command_timeout": ANSWER_SECONDS}
+        if not settings.database_pgbouncer:
+            self._options["server_settings"] = {
+                "application_name": "tradingagents",
+                "statement_timeout": f"{STATEMENT_SECONDS}s",
+                "lock_timeout": f"{STATEMENT_SECONDS}s",
+                "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
+                # For an owner of much of the table PostgreSQL would else walk through everybody's strategies by id.
+                "plan_cache_mode": "force_generic_plan",
+            }
+        self._size = settings.database_pool_size + settings.database_pool_overflow
+        self._wait_seconds = settings.database_pool_timeout
+
+    async def open(self) -> None:
+        self._turns: WeakValueDictionary[tuple[Table, int], asyncio.Lock] = WeakValueDictionary()
+        self._free = asyncio.Semaphore(self._size)
+        self._pool = await asyncpg.create_pool(
+            min_size=0, max_size=self._size, connect=connect, reset=_leave_as_it_is, **self._options
+        )
+
+    async def close(self) -> None:
+        # At once: a polite goodbye would wait for a server that may be silent.
+        self._pool.terminate()
+
+    def read_time(self, value: Any) -> datetime:
+        assert isinstance(value, datetime)
+        return value
+
+    async def take(self, *, to_write: bool) -> Connection:
+        if self._free.locked():
+            await _wait(self._free, self._wait_seconds, "every connection is in use")
+        else:
+            await self._free.acquire()
+        try:
+            return _AsyncpgConnection(await self._pool.acquire())
+        except BaseException:
+            self._free.release()
+            raise
+
+    async def give_back(self, connection: Connection) -> None:
+        assert isinstance(connection, _AsyncpgConnection)
+        try:
+            await self._pool.release(connection.pooled)
+        finally:
+            self._free.release()
+
+    @asynccontextmanager
+    async def turn(self, row: tuple[Table, int]) -> AsyncIterator[None]:
+        # Who waits here keeps no connection, and costs the server nothing.
+        lock = self._turns.get(row) or self._turns.setdefault(row, asyncio.Lock())
+        await _wait(lock, STATEMENT_SECONDS, "others keep the row for too long")
+        try:
+            yield
+        finally:
+            lock.release()
+
+    async def take_row(self, connection: Connection, table: Table, row_id: int, *, begin: bool) -> bool:
+        lock = f"SELECT FROM {table.name} WHERE id = {row_id:d} FOR UPDATE"
+        # In one round trip, where a statement with parameters would need one of its own.
+        return await self.execute(connection, f"{self.begin}; {lock}" if begin else lock) == 1
+
+
+class PgbouncerDatabase(PostgresqlDatabase):
+    """A PostgreSQL database behind a pgbouncer in transaction mode.
+
+    It may give each statement outside a transaction to another server connection, even the parts of one statement; so
+    here none is outside.
+    """
+
+    async def read(self, statement: Executable, **values: Any) -> Sequence[Row]:
+        async with self.transaction() as transaction:
+            return await transaction.fetch(statement, **values)
+
+    async def write(self, statement: Executable, **values: Any) -> Sequence[Row]:
+        async with self.transaction() as transaction:
+            return await transaction.fetch(statement, **values)
+
+
+class _AsyncpgConnection(Connection):
+    def __init__(self, connection: Any) -> None:
+        self.pooled = connection
+
+    async def fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
+        return cast(Sequence[Row], await self._ask(self.pooled.fetch(sql, *values)))
+
+    async def execute(self, sql: str) -> int:
+        _, _, rows = (await self._ask(self.pooled.execute(sql))).rpartition(" ")
+        return int(rows) if rows.isdecimal() else 0
+
+    async def roll_back(self) -> None:
+        if self.pooled.is_in_transaction():
+            await self.execute("ROLLBACK")
+
+    async def give_up(self) -> None:
+        # The pool has back already what the server has closed.
+        with suppress(asyncpg.InterfaceError):
+            self.pooled.terminate()
+
+    async def _ask(self, question: Awaitable[Any]) -> Any:
+        try:
+            return await question
+        except (TimeoutError, asyncio.CancelledError, asyncpg.InternalClientError):
+            # Of the first two the driver would ask the server, which may be silent, to stop, and keep the connection
+            # until it has; the last it raises for a connection that is being closed by the server.
+            await self.give_up()
+            raise
+
+
+def connect_options(settings: DatabaseSettings) -> dict[str, Any]:
+    """What `connect` is given for the database of these settings."""
+    _, options = dialect().create_connect_args(settings.database_url)  # type: ignore[no-untyped-call]
+    options["timeout"] = CONNECT_SECONDS
+    # Something of SQLAlchemy's own, which recipes for pgbouncer have in the URL.
+    options.pop("prepared_statement_cache_size", None)
+    if settings.database_pgbouncer:
+        # A prepared statement would live in a server connection that somebody else is given next, and so would a
+        # setting of the session.
+        options["statement_cache_size"] = 0
+    return cast(dict[str, Any], options)
+
+
+async def connect(dsn: str | None = None, *, timeout: float, **options: Any) -> Any:  # noqa: ASYNC109
+    """Connect to the first host that may be used.
+
+    Each has its share of the time, so that a silent one keeps nobody from the next; the driver would spend it all on
+    the first.
+    """
+    host, port = options.pop("host", None), options.pop("port", None)
+    addresses = list(zip(host, port, strict=True)) if isinstance(host, list) else [(host, port)]
+    problem: Exception | None = None
+    for each_host, each_port in addresses:
+        try:
+            return await asyncpg.connect(
+                dsn, host=each_host, port=each_port, timeout=timeout / len(addresses), **options
+            )
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            problem = error
+        except asyncpg.TargetServerAttributeNotMatched as error:
+            problem = ConnectionError(str(error))
+    assert problem is not None
+    raise problem
+
+
+async def _wait(for_lock: asyncio.Lock | asyncio.Semaphore, seconds: float, otherwise: str) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await for_lock.acquire()
+    except TimeoutError:
+        raise StoreUnavailable(reason=otherwise) from None
+
+
+async def _leave_as_it_is(_: object) -> None:
+    """Nothing has to be reset: every transaction was ended, and nothing else was changed."""

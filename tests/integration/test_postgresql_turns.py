@@ -1,0 +1,150 @@
+"""Many who write for one owner at once take turns in their process, and are in nobody else's way."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import pytest
+from postgresql import Database, eventually, in_use
+
+from tradingagents_adapters.settings import DatabaseSettings
+from tradingagents_adapters.sql import open_database
+from tradingagents_adapters.sql import postgresql as adapter
+from tradingagents_adapters.sql.database import Database as SqlDatabase
+from tradingagents_adapters.sql.store import SqlStore
+from tradingagents_adapters.sql.tables import users
+from tradingagents_conformance.examples import add_strategy, add_user, names
+from tradingagents_core.errors import StoreUnavailable, UserNotFound
+
+pytestmark = pytest.mark.anyio
+
+HANG_SECONDS = 30
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody gives up waiting before the test does."""
+    monkeypatch.setattr(adapter, "STATEMENT_SECONDS", HANG_SECONDS)
+    monkeypatch.setattr(adapter, "ANSWER_SECONDS", HANG_SECONDS)
+    monkeypatch.setattr(adapter, "IDLE_IN_TRANSACTION_SECONDS", HANG_SECONDS)
+
+
+@asynccontextmanager
+async def opened(database: Database, *, connections: int) -> AsyncIterator[tuple[SqlStore, SqlDatabase]]:
+    """A store with so many connections."""
+    settings = DatabaseSettings(database_url=database.setting, database_pool_size=connections, database_pool_overflow=0)
+    async with open_database(settings) as sql_database:
+        yield SqlStore(sql_database), sql_database
+
+
+@asynccontextmanager
+async def kept_by_somebody_else(database: Database, user_id: int) -> AsyncIterator[asyncpg.Connection]:
+    """A block in which another session has taken a user's row."""
+    connection = await asyncpg.connect(database.dsn)
+    try:
+        async with connection.transaction():
+            await connection.execute("SELECT FROM users WHERE id = $1 FOR UPDATE", user_id)
+            yield connection
+    finally:
+        await connection.close()
+
+
+async def test_many_writes_of_one_owner_at_once_are_all_kept(database: Database, patient: None) -> None:
+    async with opened(database, connections=3) as (store, sql_database), asyncio.timeout(HANG_SECONDS):
+        ann = await add_user(store, "ann@example.com")
+        await asyncio.gather(*[add_strategy(store, ann, f"{number:02}") for number in range(40)])
+        assert sorted(await names(store, ann)) == [f"{number:02}" for number in range(40)]
+        assert in_use(sql_database) == 0
+
+
+async def test_an_owner_whose_row_is_kept_holds_up_nobody_else(database: Database, patient: None) -> None:
+    async with opened(database, connections=2) as (store, _), asyncio.timeout(HANG_SECONDS):
+        ann, bob = await add_user(store, "ann@example.com"), await add_user(store, "bob@example.com")
+        async with kept_by_somebody_else(database, ann.id) as other:
+            held_up = [asyncio.ensure_future(add_strategy(store, ann, f"{number:02}")) for number in range(20)]
+            await eventually(lambda: other.fetchval(WAITING))
+            await add_strategy(store, bob, "bob's")
+            assert await names(store, bob) == ["bob's"]
+            assert not any(writer.done() for writer in held_up)
+        await asyncio.gather(*held_up)
+        assert len(await names(store, ann)) == 20
+
+
+async def test_of_many_who_wait_for_one_row_one_asks_the_server(database: Database, patient: None) -> None:
+    async with opened(database, connections=5) as (store, sql_database), asyncio.timeout(HANG_SECONDS):
+        ann = await add_user(store, "ann@example.com")
+        async with kept_by_somebody_else(database, ann.id) as other:
+            held_up = [asyncio.ensure_future(add_strategy(store, ann, f"{number}")) for number in range(5)]
+            await eventually(lambda: other.fetchval(WAITING))
+            assert (await other.fetchval(WAITING), in_use(sql_database)) == (1, 1)
+        await asyncio.gather(*held_up)
+
+
+async def test_who_is_cancelled_while_waiting_for_a_turn_lets_the_next_have_it(
+    database: Database, patient: None
+) -> None:
+    async with opened(database, connections=2) as (store, sql_database), asyncio.timeout(HANG_SECONDS):
+        ann = await add_user(store, "ann@example.com")
+        async with kept_by_somebody_else(database, ann.id) as other:
+            held_up = [asyncio.ensure_future(add_strategy(store, ann, f"{number}")) for number in range(6)]
+            await eventually(lambda: other.fetchval(WAITING))
+            for writer in held_up[:5]:
+                writer.cancel()
+            outcomes = await asyncio.gather(*held_up[:5], return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} == {asyncio.CancelledError}
+        await held_up[5]
+        assert await names(store, ann) == ["5"]
+        assert in_use(sql_database) == 0
+
+
+async def test_who_waits_for_a_turn_too_long_is_refused(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapter, "STATEMENT_SECONDS", 0.3)
+    async with opened(database, connections=2) as (store, sql_database), asyncio.timeout(HANG_SECONDS):
+        ann = await add_user(store, "ann@example.com")
+        async with kept_by_somebody_else(database, ann.id):
+            outcomes = await asyncio.gather(
+                *[add_strategy(store, ann, f"{number}") for number in range(6)], return_exceptions=True
+            )
+        assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
+        await add_strategy(store, ann, "a")
+        assert in_use(sql_database) == 0
+
+
+async def test_many_who_ask_for_a_row_that_is_not_there_are_all_told_so(database: Database, patient: None) -> None:
+    async def take_nobody() -> None:
+        async with store.write() as work:
+            await work.lock_user(10**6)
+
+    async with opened(database, connections=2) as (store, sql_database), asyncio.timeout(HANG_SECONDS):
+        outcomes = await asyncio.gather(*[take_nobody() for _ in range(10)], return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} == {UserNotFound}
+        assert in_use(sql_database) == 0
+
+
+async def test_who_comes_just_as_a_turn_passes_to_another_waits_no_longer_than_everybody(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "STATEMENT_SECONDS", 0.1)
+    row = (users, 1)
+    has_its_turn, may_end = asyncio.Event(), asyncio.Event()
+
+    async def keep_it() -> None:
+        async with sql_database.turn(row):
+            has_its_turn.set()
+            await may_end.wait()
+
+    async with opened(database, connections=1) as (_, sql_database), asyncio.timeout(HANG_SECONDS):
+        first = sql_database.turn(row)
+        await first.__aenter__()
+        second = asyncio.ensure_future(keep_it())
+        await asyncio.sleep(0)
+        third = asyncio.ensure_future(sql_database.turn(row).__aenter__())
+        # The turn is the second one's, but the third sees first that it is free.
+        await first.__aexit__(None, None, None)
+        await has_its_turn.wait()
+        done, _ = await asyncio.wait({third}, timeout=5)
+        may_end.set()
+        assert [type(each.exception()) for each in done] == [StoreUnavailable]
+        await second

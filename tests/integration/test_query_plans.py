@@ -1,0 +1,269 @@
+"""What the databases do for the statements of the stores: they go through an index, however many rows there are."""
+
+import json
+import re
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol
+
+import pytest
+from postgresql import Database, Databases
+from sqlalchemy import Executable
+from sqlalchemy.engine import URL
+
+from tradingagents_adapters.settings import DatabaseSettings
+from tradingagents_adapters.sql import login_failures, open_database, store
+
+OWNERS: Final = 401
+NEWCOMER: Final = OWNERS
+STRATEGIES: Final = 20_000
+STRATEGIES_OF_ONE: Final = STRATEGIES // 10
+
+SEED: Final = (
+    "INSERT INTO users (id, email, password_hash, is_active, created_at, updated_at)"
+    f" WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {OWNERS})"
+    " SELECT n, n || '@example.com', 'hash', true, '2024-01-15', '2024-01-15' FROM numbers",
+    "INSERT INTO strategies (owner_id, name, parameters, is_active, created_at, updated_at)"
+    f" WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {STRATEGIES})"
+    f" SELECT CASE WHEN n % 10 = 0 THEN 1 ELSE n % ({OWNERS} - 1) + 1 END, 'strategy ' || n, '{{}}', n % 3 = 0,"
+    " '2024-01-15', '2024-01-15' FROM numbers",
+    "INSERT INTO strategies (owner_id, name, parameters, is_active, created_at, updated_at)"
+    f" SELECT {NEWCOMER}, 'new ' || name, '{{}}', is_active, '2024-01-15', '2024-01-15' FROM strategies"
+    " WHERE owner_id = 1",
+    "INSERT INTO login_failures (key, failures, last_at)"
+    " WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 3000)"
+    " SELECT 'key ' || n, 1, '2024-01-15' FROM numbers",
+    "ANALYZE",
+)
+"""Many owners with some strategies each, one with a tenth of all, and one with as many who has come last."""
+
+
+_TIMES: Final = {"created_at": "2024-01-15", "updated_at": "2024-01-15"}
+_USER: Final = {"user_id": 7}
+_ACCOUNT: Final = {"email": "7@example.com", "password_hash": "hash", "is_active": True, **_TIMES}
+_STRATEGY: Final = {"strategy_id": 42, "owner_id": 1}
+_CONTENT: Final = {"name": "another", "description": "", "parameters": "{}", "is_active": True, **_TIMES}
+_KEYS: Final = {"key0": "key 1", "key1": "key 2"}
+_ONE_STRATEGY: Final = {"pk_strategies", "ix_strategies_owner_id_id"}
+
+
+class Asked(NamedTuple):
+    """A statement as the stores run it, with values, and the indexes any of which finds its row at once."""
+
+    statement: Executable
+    values: dict[str, Any]
+    indexes: set[str]
+
+
+ROWS: Final = {
+    "a user by id": Asked(store._USER, _USER, {"pk_users"}),
+    "a user by e-mail": Asked(store._USER_BY_EMAIL, {"email": "7@example.com"}, {"uq_users_email"}),
+    "a user to replace": Asked(store._REPLACE_USER, _USER | _ACCOUNT, {"pk_users"}),
+    "a strategy": Asked(store._STRATEGY, _STRATEGY, _ONE_STRATEGY),
+    "a strategy to replace": Asked(
+        store._REPLACE_STRATEGY, {"strategy_id": 42, "of_owner": 1, **_CONTENT}, _ONE_STRATEGY
+    ),
+    "a strategy to remove": Asked(store._REMOVE_STRATEGY, _STRATEGY, _ONE_STRATEGY),
+    "failures to find": Asked(login_failures._find(2), _KEYS, {"pk_login_failures"}),
+    "failures to clear": Asked(login_failures._clear(2), _KEYS, {"pk_login_failures"}),
+    "failures to forget": Asked(login_failures._FORGET, {"forgotten": "2023-01-01"}, {"ix_login_failures_last_at"}),
+}
+
+
+def _page(*, owner_id: int, skip: int, active_only: bool = False) -> Asked:
+    index = "ix_strategies_owner_id_id_active" if active_only else "ix_strategies_owner_id_id"
+    return Asked(store._PAGE[active_only], {"owner_id": owner_id, "limit": 50, "skip": skip}, {index})
+
+
+PAGES: Final = {
+    "the first": _page(owner_id=1, skip=0),
+    "a late one": _page(owner_id=1, skip=STRATEGIES_OF_ONE - 60),
+    "the first of an owner with few": _page(owner_id=6, skip=0),
+    "the first of active ones": _page(owner_id=1, skip=0, active_only=True),
+    "a late one of active ones": _page(owner_id=1, skip=STRATEGIES_OF_ONE // 3 - 60, active_only=True),
+}
+
+
+class Read(NamedTuple):
+    """How a plan reads a table: through an index, or all of it; and whether that is sorted before a page is cut out."""
+
+    through: str
+    is_sorted: bool = False
+
+
+class Planner(Protocol):
+    """A database with many rows, asked how it would run a statement of the stores."""
+
+    def reads(self, asked: Asked) -> list[Read]: ...
+
+
+def _compiled(settings: DatabaseSettings, asked: Asked) -> tuple[str, list[Any]]:
+    """The SQL that is run, and the values in its order."""
+    compiled = open_database(settings)._compiled(asked.statement)
+    return compiled.sql, [asked.values[name] for name in compiled.names]
+
+
+class SqlitePlanner:
+    """Asks SQLite."""
+
+    _NAMES: Final = {
+        "sqlite_autoindex_users_1": "uq_users_email",
+        "sqlite_autoindex_login_failures_1": "pk_login_failures",
+    }
+
+    def __init__(self, file: Path) -> None:
+        self._settings = DatabaseSettings(database_url=URL.create("sqlite+aiosqlite", database=str(file)))
+        self._file = file
+
+    def reads(self, asked: Asked) -> list[Read]:
+        sql, values = _compiled(self._settings, asked)
+        with closing(sqlite3.connect(self._file)) as connection:
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()
+        sorting = {parent for _, parent, _, detail in plan if "TEMP B-TREE" in detail}
+        return [Read(through, parent in sorting) for _, parent, _, detail in plan if (through := self._through(detail))]
+
+    def _through(self, detail: str) -> str | None:
+        match re.match(r"(SCAN|SEARCH) (\w+)(?: USING (?:COVERING )?(?:INDEX )?(.*?) \()?", detail):
+            case None:
+                return None
+            case found if found[2].startswith("anon"):
+                return None  # the page, which has been cut out by then
+            case found if found[1] == "SCAN":
+                return f"all of {found[2]}"
+            case found if found[3] == "INTEGER PRIMARY KEY":
+                return f"pk_{found[2]}"
+            case found:
+                return self._NAMES.get(found[3], found[3])
+
+
+class PostgresqlPlanner:
+    """Asks PostgreSQL what it does with a prepared statement: for these values, or for whatever values there may be."""
+
+    def __init__(self, database: Database, mode: str) -> None:
+        self._database = database
+        self._mode = mode
+
+    def reads(self, asked: Asked) -> list[Read]:
+        sql, values = _compiled(DatabaseSettings(database_url=self._database.setting), asked)
+        given = ", ".join(f"'{value}'" for value in values)
+        plan = self._database.sql(
+            f"SET plan_cache_mode = {self._mode}",
+            f"PREPARE asked AS {sql}",
+            f"EXPLAIN (FORMAT JSON) EXECUTE asked({given})",
+        )
+        return list(self._reads(json.loads("\n".join(plan))[0]["Plan"], cut=False, is_sorted=False))
+
+    def _reads(self, node: dict[str, Any], *, cut: bool, is_sorted: bool) -> Iterator[Read]:
+        cut |= node["Node Type"] == "Limit"
+        is_sorted |= cut and node["Node Type"].endswith("Sort")
+        if node["Node Type"] == "Seq Scan":
+            yield Read(f"all of {node['Relation Name']}", is_sorted)
+        elif "Index Name" in node:
+            yield Read(node["Index Name"], is_sorted)
+        for part in node.get("Plans", ()):
+            yield from self._reads(part, cut=cut, is_sorted=is_sorted)
+
+
+@pytest.fixture(scope="module")
+def crowded_file(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path) -> Path:
+    file = Path(shutil.copy(migrated_sqlite, tmp_path_factory.mktemp("crowded") / "crowded.db"))
+    with closing(sqlite3.connect(file)) as connection:
+        for statement in SEED:
+            connection.execute(statement)
+        connection.commit()
+    return file
+
+
+@pytest.fixture(scope="module")
+def crowded_database(databases: Databases, migrated: Database) -> Iterator[Database]:
+    with databases.fresh(migrated) as database:
+        database.sql(*SEED)
+        yield database
+
+
+@pytest.fixture
+def for_these_values(crowded_database: Database) -> Planner:
+    return PostgresqlPlanner(crowded_database, "force_custom_plan")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def planner(request: pytest.FixtureRequest) -> Planner:
+    if request.param == "sqlite":
+        return SqlitePlanner(request.getfixturevalue("crowded_file"))
+    return PostgresqlPlanner(request.getfixturevalue("crowded_database"), "force_generic_plan")
+
+
+@pytest.mark.parametrize("asked", ROWS.values(), ids=ROWS)
+def test_a_row_is_found_through_an_index(planner: Planner, asked: Asked) -> None:
+    assert {read.through for read in planner.reads(asked)} in [{index} for index in asked.indexes]
+
+
+@pytest.mark.parametrize("asked", ROWS.values(), ids=ROWS)
+def test_a_row_with_these_values_is_found_through_an_index(for_these_values: Planner, asked: Asked) -> None:
+    assert {read.through for read in for_these_values.reads(asked)} in [{index} for index in asked.indexes]
+
+
+@pytest.mark.parametrize("asked", PAGES.values(), ids=PAGES)
+def test_a_page_is_read_in_the_order_of_its_index(planner: Planner, asked: Asked) -> None:
+    of_strategies = [read for read in planner.reads(asked) if "strategies" in read.through]
+    assert of_strategies == [Read(index) for index in asked.indexes]
+
+
+@pytest.mark.parametrize("asked", PAGES.values(), ids=PAGES)
+def test_the_total_of_a_page_is_looked_up_not_counted(planner: Planner, asked: Asked) -> None:
+    assert [read.through for read in planner.reads(asked) if "users" in read.through] == ["pk_users"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("active_only", [False, True])
+async def test_a_session_of_the_service_searches_nobody_elses_strategies_for_a_page(
+    crowded_database: Database, active_only: bool
+) -> None:
+    asked = _page(owner_id=NEWCOMER, skip=0, active_only=active_only)
+    settings = DatabaseSettings(database_url=crowded_database.setting)
+    sql, values = _compiled(settings, asked)
+    execute = f"EXECUTE asked({', '.join(map(str, values))})"
+    async with open_database(settings) as connections:
+        connection = await connections.take(to_write=False)
+        await connection.execute(f"PREPARE asked AS {sql}")
+        # The server plans for the values themselves at first, and has chosen for good by then.
+        for _ in range(8):
+            await connection.execute(execute)
+        plan = [line for (line,) in await connection.fetch(f"EXPLAIN {execute}", ())]
+        await connections.give_back(connection)
+    assert [index for index in asked.indexes if any(f"Index Scan using {index} " in line for line in plan)], plan
+
+
+# Knowing the values, the server may find it cheaper to sort an owner's strategies, or to leave others' out.
+@pytest.mark.parametrize("asked", PAGES.values(), ids=PAGES)
+def test_no_page_makes_the_server_read_a_whole_table(for_these_values: Planner, asked: Asked) -> None:
+    reads = {read.through for read in for_these_values.reads(asked)}
+    assert reads <= {"pk_users", "pk_strategies", *asked.indexes}
+
+
+def test_the_total_and_the_page_are_found_whatever_was_never_analysed(migrated_sqlite: Path) -> None:
+    planner = SqlitePlanner(migrated_sqlite)
+    assert {name: planner.reads(asked)[0] for name, asked in PAGES.items()} == {
+        name: Read(index) for name, asked in PAGES.items() for index in asked.indexes
+    }
+
+
+@pytest.mark.parametrize("columns", [("users", "email"), ("strategies", "owner_id,name")], ids=["e-mail", "name"])
+def test_a_unique_index_keeps_a_value_from_being_taken_twice(
+    database: Database, migrated_sqlite: Path, columns: tuple[str, str]
+) -> None:
+    table, names = columns
+    on_postgresql = database.sql(
+        "SELECT pg_get_indexdef(indexrelid) FROM pg_index"
+        f" WHERE indisunique AND indisvalid AND NOT indisprimary AND indrelid = '{table}'::regclass"
+    )
+    with closing(sqlite3.connect(migrated_sqlite)) as connection:
+        on_sqlite = connection.execute(
+            f"SELECT (SELECT group_concat(name) FROM pragma_index_info(list.name)) FROM pragma_index_list('{table}')"
+            " AS list WHERE \"unique\" AND origin = 'u'"
+        ).fetchall()
+    assert [index.partition("(")[2].replace(" ", "") for index in on_postgresql] == [f"{names})"]
+    assert on_sqlite == [(names,)]
