@@ -27,7 +27,7 @@ from tradingagents_adapters.settings import (
     Settings,
     load_settings,
 )
-from tradingagents_adapters.sql import schema
+from tradingagents_adapters.sql import migrate as migrate_schema
 from tradingagents_core.domain.user import User
 from tradingagents_core.errors import TradingAgentsError, explained
 from tradingagents_core.use_cases import UseCases
@@ -66,6 +66,7 @@ def serve(
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
     workers: Annotated[int, typer.Option(help="Processes that serve.", min=1)] = 1,
     reload: Annotated[bool, typer.Option("--reload", help="Restart when a source file changes.")] = False,
+    access_log: Annotated[bool, typer.Option("--access-log", help="Log every request.")] = False,
 ) -> None:
     """Serve the API over HTTP."""
     load_settings(Settings)
@@ -75,6 +76,8 @@ def serve(
         port=port,
         workers=workers,
         reload=reload,
+        access_log=access_log,
+        http="tradingagents_http.bounded_head:BoundedHead",
         server_header=False,
         # The application reads what TRUSTED_PROXIES say itself.
         proxy_headers=False,
@@ -84,7 +87,7 @@ def serve(
 @app.command()
 def migrate() -> None:
     """Bring the database's schema up to date."""
-    asyncio.run(schema.migrate(load_settings(DatabaseSettings)))
+    asyncio.run(migrate_schema(load_settings(DatabaseSettings)))
     typer.echo("The database is up to date.")
 
 

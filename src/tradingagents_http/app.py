@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
 from starlette.types import Lifespan
@@ -34,12 +33,14 @@ def create_app(
     Pages of `cors_origins` may read its answers, with the browser's credentials only where that is allowed. The address
     of a client is what `trusted_proxies` say it is.
     """
+    routers = (strategies.routes(core), auth.routes(core), health.routes())
     app = FastAPIOffline(
         title="TradingAgents REST API",
         version=__version__,
         description="Log in and keep your strategies, named sets of parameters.",
         redirect_slashes=False,
-        generate_unique_id_function=_operation_id,
+        # Not `include_router`, which looks for the route of a request in several rounds.
+        routes=[route for router in routers for route in router.routes],
         lifespan=lifespan,
         middleware=[
             Middleware(SafeHeaders),
@@ -59,10 +60,4 @@ def create_app(
     app.state.core = core
     app.state.trusted_proxies = trusted_proxies
     handle_errors(app)
-    for routes in (health, auth, strategies):
-        app.include_router(routes.router)
     return app
-
-
-def _operation_id(route: APIRoute) -> str:
-    return route.name

@@ -91,7 +91,8 @@ def refused(shared_machine: Machine) -> dict[str, CompletedProcess[str]]:
 
 @pytest.fixture(scope="module")
 def server_machine(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Machine:
-    machine = Machine(tmp_path_factory.mktemp("server"), {"JWT_SECRET_KEY": KEY})
+    """A machine whose server looks every time whether somebody is still active."""
+    machine = Machine(tmp_path_factory.mktemp("server"), {"JWT_SECRET_KEY": KEY, "IDENTITY_CACHE_SECONDS": "0"})
     shutil.copy(database, machine.folder)
     return machine
 
@@ -256,7 +257,7 @@ def test_a_password_set_at_the_prompt_replaces_the_old_one(
     assert logins == [401, 200]
 
 
-def test_a_disabled_users_token_is_refused_by_the_running_server(
+def test_a_disabled_users_token_is_refused_by_the_running_server_at_the_next_request(
     server_machine: Machine, server: Server, new_account: str
 ) -> None:
     token = server.token(new_account, PASSWORD)

@@ -54,6 +54,7 @@ WRONG: Final = {
     "TRUSTED_PROXIES": ['["x"]'],
     "PASSWORD_HASH_MEMORY_KIB": ["1024"],
     "MIGRATE_ON_START": ["maybe"],
+    "IDENTITY_CACHE_SECONDS": ["-1", "61", "nan", "x"],
 }
 
 NO_DATABASES: Final = [

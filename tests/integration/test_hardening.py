@@ -226,3 +226,28 @@ def test_the_policy_of_the_pages_lets_their_own_scripts_run_and_no_others(shared
 
     assert "script-src 'self' 'unsafe-inline';" in policy
     assert not re.search(r"https?:|\*|unsafe-eval", policy)
+
+
+# Heads
+
+
+def connected(server: Server) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", server.client.base_url.port), timeout=30)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def test_a_head_that_goes_on_and_on_is_cut_off(shared_server: Server) -> None:
+    with connected(shared_server) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Filler: ")
+        with pytest.raises(ConnectionError):
+            connection.sendall(b"x" * (64 * 1024 * 1024))
+    assert shared_server.client.get("/health").status_code == 200
+
+
+def test_a_head_of_ordinary_size_is_read_in_any_number_of_pieces(shared_server: Server) -> None:
+    head = b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Filler: " + b"x" * 500 + b"\r\n\r\n"
+    with connected(shared_server) as connection:
+        for start in range(0, len(head), 7):
+            connection.sendall(head[start : start + 7])
+        assert answered(connection).startswith(b"HTTP/1.1 200 ")

@@ -68,7 +68,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
             machine = machine.given(DATABASE_URL=stack.enter_context(databases.fresh(migrated)).setting)
         for email in (OWNER, OTHER):
             machine.run("tradingagents", "users", "create", email, "--password-stdin", typed=f"{PASSWORD}\n")
-        server = stack.enter_context(machine.serving(*SERVE))
+        server = stack.enter_context(machine.serving(*SERVE, "--access-log"))
         tokens = {email: server.token(email, PASSWORD) for email in (OWNER, OTHER)}
         screen, report = run_schemathesis(machine, server, tokens)
         yield Run(server, tokens, screen, report)

@@ -4,14 +4,18 @@ import json
 import re
 import shutil
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 import pytest
-from processes import GUNICORN, KEY, SERVE, UVICORN, Machine
+from postgresql import wait_until
+from processes import GUNICORN, KEY, SERVE, UVICORN, Machine, only_line
 
+STRATEGIES: Final = "/api/v1/strategies"
 EMAIL: Final = "user@example.com"
 PASSWORD: Final = "password123"
 
@@ -147,3 +151,64 @@ def test_the_documents_client_creates_its_strategy_once_and_is_refused_a_second_
     assert second.stderr.endswith("KeyError: 'id'\n")
     assert '"POST /api/v1/strategies HTTP/1.1" 409' in server.output()
     assert [item["name"] for item in listed["items"]] == ["New Strategy"], json.dumps(listed)
+
+
+def test_a_deactivated_user_is_refused_by_a_running_server_before_long(
+    machine: Machine, give_account: Callable[[Machine], None]
+) -> None:
+    give_account(machine)
+    with machine.serving(*SERVE) as server:
+        headers = {"Authorization": f"Bearer {server.token(EMAIL, PASSWORD)}"}
+        statuses = [server.client.get(STRATEGIES, headers=headers).status_code]
+
+        def is_refused() -> bool:
+            statuses.append(server.client.get(STRATEGIES, headers=headers).status_code)
+            return statuses[-1] == 401
+
+        assert machine.run("tradingagents", "users", "deactivate", EMAIL).returncode == 0
+        wait_until(is_refused, 30, lambda: f"still let in: {statuses}")
+    assert set(statuses) == {200, 401}
+
+
+@pytest.mark.parametrize(
+    ("command", "times"),
+    [(SERVE, 0), ((*SERVE, "--access-log"), 3), (UVICORN, 3)],
+    ids=["by default", "with --access-log", "uvicorn"],
+)
+def test_requests_are_logged_only_when_asked_for(machine: Machine, command: tuple[str, ...], times: int) -> None:
+    with machine.serving(*command) as server:
+        for _ in range(3):
+            server.client.get(STRATEGIES)
+        server.stop()
+    assert server.output().count(f'"GET {STRATEGIES} HTTP/1.1" 401') == times
+
+
+@pytest.fixture
+def machine_of_a_later_version(machine: Machine, give_account: Callable[[Machine], None]) -> Machine:
+    """A machine whose database has a schema that only a later version knows."""
+    give_account(machine)
+    with closing(sqlite3.connect(machine.folder / "tradingagents.db")) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+    return machine
+
+
+@pytest.mark.parametrize("command", [("tradingagents", "migrate"), ("tradingagents", "users", "list")])
+def test_a_command_refuses_a_schema_of_a_later_version_in_one_line(
+    machine_of_a_later_version: Machine, command: tuple[str, ...]
+) -> None:
+    refused = machine_of_a_later_version.run(*command)
+    assert only_line(refused).startswith("error: the database's schema ")
+    assert "9999" in only_line(refused)
+    assert refused.returncode == 1
+
+
+@pytest.mark.parametrize("migrates", ["true", "false"])
+def test_a_server_refuses_a_schema_of_a_later_version_in_one_line(
+    machine_of_a_later_version: Machine, migrates: str
+) -> None:
+    refused = machine_of_a_later_version.given(MIGRATE_ON_START=migrates).run(*SERVE, "--port", "0")
+    (line,) = [line for line in refused.stderr.splitlines() if "schema" in line]
+    assert "9999" in line
+    assert "Traceback" not in refused.stderr
+    assert refused.returncode != 0

@@ -4,12 +4,17 @@ from fastapi import APIRouter
 
 from tradingagents_core import __version__
 from tradingagents_http.responses import errors
+from tradingagents_http.routes import new_router
 from tradingagents_http.schemas import Health
 
-router = APIRouter(tags=["Health"])
 
+def routes() -> APIRouter:
+    """The route that asks nothing of the core."""
+    router = new_router(tag="Health")
 
-@router.get("/health", summary="Health Check", responses=errors())
-async def health() -> Health:
-    """Tell that the service runs, and in which version. Asks nothing of the database."""
-    return Health(version=__version__)
+    @router.get("/health", summary="Health Check", responses=errors())
+    async def health() -> Health:
+        """Tell that the service runs, and in which version. Asks nothing of the database."""
+        return Health(version=__version__)
+
+    return router

@@ -1,0 +1,47 @@
+"""What goes back: domain objects as the JSON that `schemas.py` documents, written once and not validated again."""
+
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+from tradingagents_core.domain.page import Page
+from tradingagents_core.domain.strategy import Strategy
+
+
+class Json(Response):
+    """A value as JSON; times are written in UTC with `Z`, `orjson.Fragment` as it stands."""
+
+    media_type = "application/json"
+
+    def render(self, content: object) -> bytes:
+        """The bytes of the body."""
+        return orjson.dumps(content, option=orjson.OPT_UTC_Z)
+
+
+def strategy_answer(strategy: Strategy) -> Json:
+    """One strategy, as `StrategyOut` describes it."""
+    return Json(_strategy(strategy))
+
+
+def created_answer(strategy: Strategy, location: str) -> Json:
+    """A new strategy, and where it is."""
+    return Json(_strategy(strategy), 201, {"Location": location})
+
+
+def page_answer(page: Page[Strategy]) -> Json:
+    """A page of strategies, as `StrategyPage` describes it."""
+    items = [_strategy(strategy) for strategy in page.items]
+    return Json({"items": items, "total": page.total, "skip": page.skip, "limit": page.limit})
+
+
+def _strategy(strategy: Strategy) -> dict[str, Any]:
+    return {
+        "id": strategy.id,
+        "name": strategy.name,
+        "description": strategy.description,
+        "parameters": orjson.Fragment(strategy.parameters.json),
+        "is_active": strategy.is_active,
+        "created_at": strategy.created_at,
+        "updated_at": strategy.updated_at,
+    }

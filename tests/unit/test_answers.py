@@ -1,0 +1,144 @@
+import json
+import re
+from datetime import UTC
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.responses import Response
+
+from tradingagents_conformance.examples import CHANGED, CONTENTS, CREATED
+from tradingagents_core.domain.page import Page
+from tradingagents_core.domain.parameters import INTEGER_MAX, INTEGER_MIN, Parameters
+from tradingagents_core.domain.strategy import Strategy
+from tradingagents_http.answers import created_answer, page_answer, strategy_answer
+from tradingagents_http.schemas import StrategyOut, StrategyPage
+
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z")
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(INTEGER_MIN, INTEGER_MAX)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts
+)
+values = st.recursive(
+    scalars, lambda items: st.lists(items, max_size=3) | st.dictionaries(texts, items, max_size=3), max_leaves=8
+)
+ids = st.integers(1, INTEGER_MAX)
+times = st.datetimes(timezones=st.just(UTC))
+strategies = st.builds(
+    Strategy,
+    id=ids,
+    owner_id=ids,
+    name=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=255).filter(
+        lambda name: not name.isspace()
+    ),
+    description=st.none() | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=99),
+    parameters=st.builds(Parameters, st.dictionaries(texts, values, max_size=4)),
+    is_active=st.booleans(),
+    created_at=times,
+    updated_at=times,
+)
+pages = st.builds(
+    Page,
+    items=st.lists(strategies, max_size=4),
+    total=st.integers(0, INTEGER_MAX),
+    skip=st.integers(0, INTEGER_MAX),
+    limit=st.integers(1, 1000),
+)
+
+
+def example(name: str) -> Strategy:
+    content = CONTENTS[name]
+    return Strategy(
+        id=INTEGER_MAX,
+        owner_id=1,
+        name=content.name,
+        description=content.description,
+        parameters=content.parameters,
+        is_active=content.is_active,
+        created_at=CREATED,
+        updated_at=CHANGED,
+    )
+
+
+def shown(strategy: Strategy) -> dict[str, Any]:
+    """What the documentation says of a strategy, field for field."""
+    return {
+        "id": strategy.id,
+        "name": strategy.name,
+        "description": strategy.description,
+        "parameters": strategy.parameters.to_dict(),
+        "is_active": strategy.is_active,
+        "created_at": strategy.created_at.replace(tzinfo=None).isoformat() + "Z",
+        "updated_at": strategy.updated_at.replace(tzinfo=None).isoformat() + "Z",
+    }
+
+
+def exact(value: Any) -> str:
+    """A text that differs wherever types, signs of zero or the order of keys do."""
+    return repr(value)
+
+
+def body(answer: Response) -> Any:
+    return json.loads(bytes(answer.body))
+
+
+@given(strategies)
+def test_a_strategy_is_written_value_for_value_and_key_for_key(strategy: Strategy) -> None:
+    assert exact(body(strategy_answer(strategy))) == exact(shown(strategy))
+
+
+@given(pages)
+def test_a_page_is_written_value_for_value_and_key_for_key(page: Page[Strategy]) -> None:
+    items = [shown(strategy) for strategy in page.items]
+    written = {"items": items, "total": page.total, "skip": page.skip, "limit": page.limit}
+    assert exact(body(page_answer(page))) == exact(written)
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_a_strategy_that_a_careless_writer_changes_is_written_as_it_is(name: str) -> None:
+    assert exact(body(strategy_answer(example(name)))) == exact(shown(example(name)))
+
+
+@given(strategies)
+def test_a_strategy_is_what_the_documentation_says(strategy: Strategy) -> None:
+    out = StrategyOut.model_validate_json(bytes(strategy_answer(strategy).body))
+    assert out == StrategyOut.model_validate(strategy)
+
+
+@given(pages)
+def test_a_page_is_what_the_documentation_says(page: Page[Strategy]) -> None:
+    out = StrategyPage.model_validate_json(bytes(page_answer(page).body))
+    assert out == StrategyPage.model_validate(page)
+
+
+@given(strategies)
+def test_times_are_in_utc_to_the_microsecond(strategy: Strategy) -> None:
+    written = body(strategy_answer(strategy))
+    assert TIME.fullmatch(written["created_at"])
+    assert TIME.fullmatch(written["updated_at"])
+
+
+@given(strategies)
+def test_a_strategys_owner_is_not_told(strategy: Strategy) -> None:
+    assert "owner_id" not in body(strategy_answer(strategy))
+
+
+@given(strategies)
+def test_a_new_strategy_is_answered_like_one_that_was_there_with_its_place(strategy: Strategy) -> None:
+    created = created_answer(strategy, f"/api/v1/strategies/{strategy.id}")
+    assert created.body == strategy_answer(strategy).body
+    assert (created.status_code, created.headers["location"]) == (201, f"/api/v1/strategies/{strategy.id}")
+
+
+@given(strategies)
+def test_an_answer_is_json_in_utf_8_of_the_length_that_it_says(strategy: Strategy) -> None:
+    answer = strategy_answer(strategy)
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["content-length"] == str(len(answer.body))
+    bytes(answer.body).decode()
