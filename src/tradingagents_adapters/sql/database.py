@@ -191,6 +191,10 @@ class Transaction:
         return self
 
     async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
+        await self.end(error)
+
+    async def end(self, error: BaseException | None) -> None:
+        """Keep what has been done, or undo it because of the error."""
         if self._connection is None:
             return
         try:

@@ -84,8 +84,11 @@ class PostgresqlDatabase(Database):
     @asynccontextmanager
     async def turn(self, row: tuple[Table, int]) -> AsyncIterator[None]:
         # Who waits here keeps no connection, and costs the server nothing.
-        lock = self._turns.get(row) or self._turns.setdefault(row, asyncio.Lock())
-        await _wait(lock, STATEMENT_SECONDS, "others keep the row for too long")
+        if lock := self._turns.get(row):
+            await _wait(lock, STATEMENT_SECONDS, "others keep the row for too long")
+        else:
+            lock = self._turns[row] = asyncio.Lock()
+            await lock.acquire()
         try:
             yield
         finally:

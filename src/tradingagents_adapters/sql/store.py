@@ -1,9 +1,10 @@
 """Users and strategies in an SQL database: each method of the port is one statement."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from types import TracebackType
+from typing import Any, Final, Protocol, Self
 
 from sqlalchemy import BindParameter, Executable, Select, Table, bindparam, delete, insert, select, true, update
 
@@ -137,9 +138,19 @@ class _SqlView(StoreView):
 
 
 class _SqlWork(_SqlView, StoreWork):
+    """A block on a transaction; to be entered."""
+
     def __init__(self, transaction: Transaction, read_time: Callable[[Any], datetime]) -> None:
         super().__init__(transaction.fetch, read_time)
         self._transaction = transaction
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._transaction.end(error)
 
     async def lock_user(self, user_id: int) -> None:
         if not await self._transaction.take_row(users, _id(user_id)):
@@ -212,10 +223,8 @@ class SqlStore(Store):
         # Each statement finds itself a connection.
         return nullcontext(self._view)
 
-    @asynccontextmanager
-    async def write(self) -> AsyncIterator[StoreWork]:
-        async with self._database.transaction() as transaction:
-            yield _SqlWork(transaction, self._database.read_time)
+    def write(self) -> AbstractAsyncContextManager[StoreWork]:
+        return _SqlWork(self._database.transaction(), self._database.read_time)
 
 
 def _id(number: int) -> int:

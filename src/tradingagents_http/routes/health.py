@@ -1,8 +1,9 @@
 """Whether the service runs."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
 from tradingagents_core import __version__
+from tradingagents_http.answers import Json
 from tradingagents_http.responses import errors
 from tradingagents_http.routes import new_router
 from tradingagents_http.schemas import Health
@@ -12,9 +13,9 @@ def routes() -> APIRouter:
     """The route that asks nothing of the core."""
     router = new_router(tag="Health")
 
-    @router.get("/health", summary="Health Check", responses=errors())
-    async def health() -> Health:
+    @router.get("/health", summary="Health Check", response_model=Health, responses=errors())
+    async def health() -> Response:
         """Tell that the service runs, and in which version. Asks nothing of the database."""
-        return Health(version=__version__)
+        return Json({"status": "healthy", "version": __version__})
 
     return router

@@ -41,7 +41,7 @@ def routes(core: UseCases) -> APIRouter:
     async def create_strategy(request: Request, user: CurrentUser, body: StrategyCreateBody) -> Response:
         """Store a new strategy."""
         strategy = await core.create_strategy(owner_id=user.id, content=body.content())
-        return created_answer(strategy, location=request.url_for("get_strategy", id=strategy.id).path)
+        return created_answer(strategy, location=f"{request.scope['path']}/{strategy.id}")
 
     @router.get("/{id}", summary="Get Strategy", response_model=StrategyOut, responses=errors(400, 401, 404, 422, 503))
     async def get_strategy(user: CurrentUser, strategy_id: StrategyId) -> Response:
