@@ -4,12 +4,14 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 READY := .venv/ready
+SECONDS ?= 600
+BENCHMARKS := PYTHONPATH=tests/integration $(BIN)/python -m benchmarks
 
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(READY) ## Make .venv with the locked dependencies
@@ -46,6 +48,18 @@ types: $(READY) ## Check the types of src, strictly
 .PHONY: boundaries
 boundaries: $(READY) ## Check who imports whom
 	$(BIN)/lint-imports
+
+.PHONY: bench
+bench: $(READY) ## Measure how fast the service is, for docs/performance.md (needs wrk; takes about twelve minutes)
+	$(BENCHMARKS) all
+
+.PHONY: bench-quick
+bench-quick: $(READY) ## Measure requests per second in under a minute (needs wrk)
+	$(BENCHMARKS) quick
+
+.PHONY: soak
+soak: $(READY) ## Watch memory, connections and latencies under load for ten minutes, or SECONDS=... (needs wrk)
+	$(BENCHMARKS) soak --seconds $(SECONDS)
 
 .PHONY: audit
 audit: $(READY) ## Ask the public list of known weaknesses about the locked dependencies

@@ -1,0 +1,1 @@
+"""How fast the service is, as ratios to what its parts allow and to the ordinary way of writing it."""

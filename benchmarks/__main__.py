@@ -1,0 +1,83 @@
+"""Measures the service and prints what comes of it: `python -m benchmarks --help`."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from itertools import chain
+from typing import Annotated, Final
+
+import typer
+
+from benchmarks import footprint, growth, levers, load, logins, report, soak, throughput
+from benchmarks.databases import servers
+from benchmarks.rounds import Pace
+
+PARTS: Final = {
+    "throughput": throughput,
+    "logins": logins,
+    "growth": growth,
+    "footprint": footprint,
+    "levers": levers,
+}
+Part = StrEnum("Part", list(PARTS))
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def main() -> None:
+    """Measure how fast the service is, and what it takes. The exit status is 1 if an answer was wrong."""
+    load.check_installed()
+
+
+@app.command("all")
+def measure_all() -> None:
+    """Measure throughput, logins, growth, footprint and levers, and keep the tables in docs/performance.md."""
+    with servers() as both:
+        parts = (part.measured(both, part.PACE) for part in PARTS.values())
+        report.keep(_shown(chain([report.facts(both)], *parts)))
+
+
+@app.command("quick")
+def measure_quick() -> None:
+    """Throughput in a hurry."""
+    with servers() as both:
+        _shown(throughput.measured(both, Pace(rounds=1, seconds=1), quick=True))
+
+
+@app.command("only")
+def measure_only(
+    part: Annotated[Part, typer.Argument(help="What to measure.")],
+    rounds: Annotated[int | None, typer.Option(help="How often each measurement is repeated.", min=1)] = None,
+    seconds: Annotated[int | None, typer.Option(help="How long one measurement takes.", min=1)] = None,
+) -> None:
+    """Measure one of those, and print it."""
+    module = PARTS[part]
+    pace = Pace(rounds=rounds or module.PACE.rounds, seconds=seconds or module.PACE.seconds)
+    with servers() as both:
+        _shown(module.measured(both, pace))
+
+
+@app.command("soak")
+def watch(
+    seconds: Annotated[int, typer.Option(help="How long.", min=soak.SECONDS_MIN)] = soak.SECONDS,
+) -> None:
+    """Whether memory, connections, open files and latencies stay flat under load. The exit status is 1 if not."""
+    with servers() as both:
+        watched = soak.watch(both, seconds)
+    judged = {kind: soak.judge(samples) for kind, samples in watched.items()}
+    _shown(chain.from_iterable((f"### {kind}", soak.table(each)) for kind, each in judged.items()))
+    if not all(each.is_flat for of_one in judged.values() for each in of_one):
+        raise typer.Exit(1)
+
+
+def _shown(blocks: Iterable[str]) -> str:
+    """Print the blocks, each as soon as it is there; all of them together."""
+    shown = []
+    for block in blocks:
+        typer.echo(f"{block}\n")
+        shown.append(block)
+    return "\n\n".join(shown)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,182 @@
+"""Databases with something in them, for the service and for those that it is compared with."""
+
+import asyncio
+import functools
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass
+from tempfile import TemporaryDirectory
+from typing import Final, Literal
+
+import psutil
+from postgresql import Database, Databases, running_server
+from processes import CHECKOUT, Machine
+from sqlalchemy.engine import make_url
+
+from tradingagents_adapters.argon2_passwords import Argon2PasswordHasher
+
+Kind = Literal["SQLite", "PostgreSQL"]
+
+PASSWORD: Final = "SecurePassword123"
+"""Everybody's."""
+
+FIRST_REVISION: Final = "0001"
+"""Users and strategies, and nothing that only this service keeps: the tables of those that it is compared with."""
+
+_ROWS_AT_ONCE: Final = 10_000
+_PARAMETERS: Final = (
+    '{"fast_period":10,"slow_period":20,"symbols":["AAPL","MSFT"],"risk":{"stop_loss":0.02,"take_profit":0.05}}'
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """Owners 1, 2, ... with so many strategies each; strategies are numbered owner by owner, from 1 on."""
+
+    owners: int
+    strategies_each: int
+    strategies_of_one_more: int = 0
+    """Of an owner who comes after all others."""
+
+    def strategies_of(self, owner_id: int) -> range:
+        """The ids of an owner's strategies."""
+        first = (owner_id - 1) * self.strategies_each + 1
+        count = self.strategies_each if owner_id <= self.owners else self.strategies_of_one_more
+        return range(first, first + count)
+
+
+class Server(ABC):
+    """Where databases of one kind come and go."""
+
+    kind: Kind
+    version: str
+
+    @contextmanager
+    def fresh(self, contents: Contents, *, revision: str = "head") -> Iterator[str]:
+        """The URL of a new database with these contents, in the schema of a revision, until the block ends."""
+        with self._empty() as url:
+            ended = Machine(CHECKOUT, {"DATABASE_URL": url}).run("alembic", "upgrade", revision)
+            assert ended.returncode == 0, ended.stderr
+            for statement in _inserts(self.kind, contents):
+                self._run(url, statement)
+            yield url
+
+    @abstractmethod
+    def connections(self, url: str, process: psutil.Process) -> int:
+        """How many connections to a database are open; the process is the only one that uses it."""
+
+    @abstractmethod
+    def _empty(self) -> AbstractContextManager[str]: ...
+
+    @abstractmethod
+    def _run(self, url: str, statement: str) -> None: ...
+
+
+class SqliteFiles(Server):
+    """Databases in files of a temporary folder."""
+
+    kind = "SQLite"
+    version = sqlite3.sqlite_version
+
+    def connections(self, url: str, process: psutil.Process) -> int:
+        return sum(each.path == _path(url) for each in process.open_files())
+
+    @contextmanager
+    def _empty(self) -> Iterator[str]:
+        with TemporaryDirectory(prefix="benchmark-") as folder:
+            yield f"sqlite+aiosqlite:///{folder}/tradingagents.db"
+
+    def _run(self, url: str, statement: str) -> None:
+        with closing(sqlite3.connect(_path(url), isolation_level=None)) as connection:
+            connection.execute(statement)
+
+
+class PostgresqlDatabases(Server):
+    """Databases on a server of the wheel."""
+
+    kind = "PostgreSQL"
+
+    def __init__(self, databases: Databases) -> None:
+        self._databases = databases
+        self.version = databases.maintenance.sql("SHOW server_version")[0]
+
+    def connections(self, url: str, process: psutil.Process) -> int:
+        others = "datname = current_database() AND pid <> pg_backend_pid()"
+        return int(_database(url).sql(f"SELECT count(*) FROM pg_stat_activity WHERE {others}")[0])
+
+    @contextmanager
+    def _empty(self) -> Iterator[str]:
+        with self._databases.fresh() as database:
+            yield database.setting
+
+    def _run(self, url: str, statement: str) -> None:
+        _database(url).sql(statement)
+
+
+@contextmanager
+def servers() -> Iterator[tuple[Server, Server]]:
+    """Where databases can be made until the block ends; commits reach the disk, as they would in earnest."""
+    with running_server(durable=True, settings={"shared_buffers": "128MB", "autovacuum": "on"}) as server:
+        yield SqliteFiles(), PostgresqlDatabases(server.databases)
+
+
+def email(owner_id: int) -> str:
+    """The address of an owner."""
+    return f"owner{owner_id}@example.com"
+
+
+def _path(url: str) -> str:
+    return url.partition(":///")[2]
+
+
+def _database(url: str) -> Database:
+    return Database(make_url(url))
+
+
+def _inserts(kind: Kind, contents: Contents) -> Iterator[str]:
+    """Statements that store the contents, in bites that a server takes at once."""
+    time = "'2026-01-15 11:00:00.123456'" if kind == "SQLite" else "timestamptz '2026-01-15 11:00:00.123456+00'"
+    everybody = range(1, contents.owners + 1 + bool(contents.strategies_of_one_more))
+    for some in _bites(everybody, _ROWS_AT_ONCE):
+        yield (
+            "INSERT INTO users (email, password_hash, is_active, created_at, updated_at)"
+            f" SELECT 'owner' || n || '@example.com', '{_password_hash()}', true, {time}, {time}"
+            f" FROM {_numbers(kind, some)} AS o ORDER BY n"
+        )
+    for owners in _bites(range(1, contents.owners + 1), max(1, _ROWS_AT_ONCE // contents.strategies_each)):
+        yield from _strategies(kind, time, owners, contents.strategies_each)
+    if contents.strategies_of_one_more:
+        yield from _strategies(kind, time, everybody[-1:], contents.strategies_of_one_more)
+    # What is left to do in the background would be measured with the first requests.
+    yield from ("ANALYZE", "PRAGMA wal_checkpoint(TRUNCATE)") if kind == "SQLite" else ("VACUUM ANALYZE", "CHECKPOINT")
+
+
+def _strategies(kind: Kind, time: str, owners: range, each: int) -> Iterator[str]:
+    for some in _bites(range(1, each + 1), _ROWS_AT_ONCE):
+        yield (
+            "INSERT INTO strategies (owner_id, name, description, parameters, is_active, created_at, updated_at)"
+            f" SELECT o.n, 'Strategy ' || s.n, 'Buy oversold, sell overbought', '{_PARAMETERS}', s.n % 4 > 0,"
+            f" {time}, {time} FROM {_numbers(kind, owners)} AS o CROSS JOIN {_numbers(kind, some)} AS s"
+            " ORDER BY o.n, s.n"
+        )
+
+
+def _numbers(kind: Kind, of: range) -> str:
+    """A table of numbers, in a column `n`."""
+    if kind == "PostgreSQL":
+        return f"(SELECT generate_series({of[0]}, {of[-1]}) AS n)"
+    return (
+        f"(WITH RECURSIVE n(n) AS (VALUES ({of[0]}) UNION ALL SELECT n + 1 FROM n WHERE n < {of[-1]}) SELECT n FROM n)"
+    )
+
+
+def _bites(whole: range, size: int) -> Iterator[range]:
+    return (whole[start : start + size] for start in range(0, len(whole), size))
+
+
+@functools.cache
+def _password_hash() -> str:
+    """A hash as the service makes it when nothing is configured."""
+    return asyncio.run(Argon2PasswordHasher().hash(PASSWORD))

@@ -1,0 +1,113 @@
+"""Load from another process: wrk, which keeps its connections busy and counts."""
+
+import itertools
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+CONNECTIONS: Final = 16
+"""How many ask at once, if nothing else is said."""
+
+_SCRIPT: Final = Path(__file__).with_name("load.lua")
+_SLOWEST_SECONDS: Final = 30
+"""An answer that takes longer counts as none."""
+
+_SPREAD: Final = 10_000_000
+"""More numbers than one run uses up."""
+
+_runs: Final = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A request to send, and the status of its answer; `#` in the body stands for a number that no other has."""
+
+    method: str
+    path: str
+    status: int
+    authorization: str = ""
+    content_type: str = ""
+    body: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What came of a load; latencies in milliseconds."""
+
+    per_second: float
+    p50: float
+    p99: float
+
+    def __str__(self) -> str:
+        return f"{self.per_second:,.0f} ({self.p50:.1f}, {self.p99:.1f})"
+
+
+def check_installed() -> None:
+    """End with one line where wrk is missing."""
+    if shutil.which("wrk") is None:
+        sys.exit("error: the benchmarks need wrk: apt-get install wrk (Debian, Ubuntu), brew install wrk (macOS)")
+
+
+def ask(client: httpx.Client, request: Request, number: int = 0) -> httpx.Response:
+    """Send one request, with this number in its body, and fail if it is not answered as it should be.
+
+    The server is not left with an open connection.
+    """
+    headers = {"Authorization": request.authorization, "Content-Type": request.content_type, "Connection": "close"}
+    response = client.request(
+        request.method,
+        request.path,
+        content=request.body.replace("#", str(number)),
+        headers={name: text for name, text in headers.items() if text},
+    )
+    assert response.status_code == request.status, f"{request.method} {request.path}: {response}: {response.text}"
+    return response
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Requests that clients send to a server over and over."""
+
+    client: httpx.Client
+    """Who knows where the server is."""
+    requests: Sequence[Request]
+    connections: int = CONNECTIONS
+
+    def __call__(self, seconds: int) -> Result:
+        """What comes of it in so many seconds; fail if an answer is not the right one."""
+        first = next(_runs) * _SPREAD
+        # Looks closer than wrk, which only counts refusals, and lets the server open what it needs.
+        with ThreadPoolExecutor(self.connections) as callers:
+            numbers = range(first, first + self.connections)
+            list(callers.map(partial(ask, self.client), itertools.cycle(self.requests), numbers))
+        measured = self._wrk(seconds, first + self.connections)
+        assert measured["requests"] > 0, f"{self.requests[0].path}: no answer"
+        assert measured["refused"] == measured["broken"] == 0, f"{self.requests[0].path}: {measured}"
+        return Result(
+            per_second=measured["requests"] / measured["microseconds"] * 1e6,
+            p50=measured["p50"] / 1000,
+            p99=measured["p99"] / 1000,
+        )
+
+    def _wrk(self, seconds: int, first_number: int) -> Mapping[str, float]:
+        """What `load.lua` has to say."""
+        with tempfile.NamedTemporaryFile("w", suffix=".tsv") as file:
+            for each in self.requests:
+                print(each.method, each.path, each.authorization, each.content_type, each.body, sep="\t", file=file)
+            file.flush()
+            pace = ("-t1", f"-c{self.connections}", f"-d{seconds}s", "--timeout", f"{_SLOWEST_SECONDS}s")
+            script = ("-s", str(_SCRIPT), str(self.client.base_url), "--", file.name, str(first_number))
+            ended = subprocess.run(["wrk", *pace, *script], capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        measured: Mapping[str, float] = json.loads(ended.stdout.splitlines()[-1])
+        return measured
