@@ -190,7 +190,7 @@ def answered(api: Api, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], 
                 for _ in range(11):
                     await api.stranger.post(url, data={"username": "ann@example.com", "password": "wrong password"})
             case 500 if operation == "health":
-                monkeypatch.setattr(health, "Health", lambda **_: 1 / 0)
+                monkeypatch.setattr(health, "Json", lambda _: 1 / 0)
             case 500:
                 core = replace(core, **{operation: Broken(RuntimeError())})
             case 503:
