@@ -135,7 +135,7 @@ class Database(ABC):
             StoreUnavailable: the database is away or busy, or every connection is in use; it may have been kept or not.
             ConstraintBroken: a constraint of the tables stands against it.
         """
-        return await self._fetch_alone(statement, values, to_write=True)
+        return await uncut(self._fetch_alone(statement, values, to_write=True))
 
     def transaction(self) -> "Transaction":
         """A transaction, to be entered."""
@@ -199,7 +199,8 @@ class Transaction:
             return
         try:
             if error is None:
-                await self._commit(self._connection)
+                # Waited for, so that whoever looks next sees whether it was kept.
+                await uncut(self._commit(self._connection))
             else:
                 await uncut(_roll_back(self._connection))
         finally:
@@ -236,7 +237,7 @@ class Transaction:
             with TRANSLATED:
                 await self._database.execute(connection, "COMMIT")
         except BaseException:
-            await uncut(_roll_back(connection))
+            await _roll_back(connection)
             raise
 
 
