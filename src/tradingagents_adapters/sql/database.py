@@ -154,6 +154,15 @@ class Database(ABC):
         self._note(sql)
         return await connection.execute(sql)
 
+    async def roll_back(self, connection: Connection) -> None:
+        """Undo what has been begun on a connection."""
+        self._note("ROLLBACK")
+        try:
+            await connection.roll_back()
+        except Exception:  # noqa: BLE001
+            # Nobody can say what state this connection is in.
+            await connection.give_up()
+
     async def _fetch_alone(self, statement: Executable, values: Mapping[str, Any], *, to_write: bool) -> Sequence[Row]:
         with TRANSLATED:
             connection = await self.take(to_write=to_write)
@@ -202,7 +211,7 @@ class Transaction:
                 # Waited for, so that whoever looks next sees whether it was kept.
                 await uncut(self._commit(self._connection))
             else:
-                await uncut(_roll_back(self._connection))
+                await uncut(self._database.roll_back(self._connection))
         finally:
             await self._database.give_back(self._connection)
 
@@ -237,16 +246,8 @@ class Transaction:
             with TRANSLATED:
                 await self._database.execute(connection, "COMMIT")
         except BaseException:
-            await _roll_back(connection)
+            await self._database.roll_back(connection)
             raise
-
-
-async def _roll_back(connection: Connection) -> None:
-    try:
-        await connection.roll_back()
-    except Exception:  # noqa: BLE001
-        # Nobody can say what state this connection is in.
-        await connection.give_up()
 
 
 async def uncut(work: Awaitable[T]) -> T:
