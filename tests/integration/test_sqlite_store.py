@@ -1,7 +1,9 @@
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import aiosqlite
 import pytest
@@ -29,18 +31,18 @@ async def _add_user(store: Store, email: str) -> None:
 async def test_an_ending_that_fails_under_a_cancelled_caller_leaves_no_transaction_open(
     open_sqlite_store: OpenStore, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
-    execute_fetchall = aiosqlite.Connection.execute_fetchall
+    execute = aiosqlite.Connection._execute
     failed = False
 
-    async def fail_once(connection: aiosqlite.Connection, sql: str, *values: object) -> object:
+    async def fail_once(connection: aiosqlite.Connection, function: Callable[..., Any], *arguments: object) -> Any:
         nonlocal failed
-        if sql == ending and not failed:
+        if not failed and ending in f"{function.__name__} {arguments}".upper():
             failed = True
             caller.cancel()
             raise sqlite3.OperationalError("disk I/O error")
-        return await execute_fetchall(connection, sql, *values)
+        return await execute(connection, function, *arguments)
 
-    monkeypatch.setattr(aiosqlite.Connection, "execute_fetchall", fail_once)
+    monkeypatch.setattr(aiosqlite.Connection, "_execute", fail_once)
     async with open_sqlite_store() as store:
 
         async def add_ann() -> None:

@@ -1,10 +1,11 @@
 """SQLite through aiosqlite: a connection to read with and one to write with, each in a thread of its own."""
 
 import asyncio
+import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from sqlite3 import Row as SqliteRow
-from typing import Any, Final, cast
+from functools import partial
+from typing import Any, Final, TypeAlias, cast
 
 import aiosqlite
 from sqlalchemy import Table
@@ -18,6 +19,9 @@ BUSY_SECONDS: Final = 5
 """How long a block waits for others who are writing to the same file."""
 
 PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+
+_Statement: TypeAlias = tuple[str, Sequence[Any]]
+"""Its text, and the values of its parameters."""
 
 
 class SqliteDatabase(Database):
@@ -39,13 +43,16 @@ class SqliteDatabase(Database):
         await self._writer.give_up()
 
     def read_time(self, value: Any) -> datetime:
-        return datetime.fromisoformat(value).replace(tzinfo=UTC)
+        return datetime.fromisoformat(f"{value}Z")
 
     async def take_row(self, connection: Connection, table: Table, row_id: int, *, begin: bool) -> bool:
+        assert isinstance(connection, _AiosqliteConnection)
         # The transaction itself keeps others from every row.
-        if begin:
-            await self.execute(connection, self.begin)
-        return await self.execute(connection, f"SELECT id FROM {table.name} WHERE id = {row_id:d}") == 1  # noqa: S608
+        look = f"SELECT id FROM {table.name} WHERE id = {row_id:d}"  # noqa: S608
+        statements = (self.begin, look) if begin else (look,)
+        for sql in statements:
+            self._note(sql)
+        return len(await connection.fetch_last(*((sql, ()) for sql in statements))) == 1
 
     async def take(self, *, to_write: bool) -> Connection:
         if not to_write:
@@ -62,46 +69,66 @@ class SqliteDatabase(Database):
             self._writers.release()
 
 
+class _Thread(aiosqlite.Connection):
+    """A connection in its thread, which is told several things at once: each telling costs more than a statement."""
+
+    def __init__(self, file: str) -> None:
+        super().__init__(partial(sqlite3.connect, file, isolation_level=None, timeout=BUSY_SECONDS), iter_chunk_size=64)
+
+    async def fetch_last(self, *statements: _Statement) -> Sequence[Row]:
+        """Run statements one after another, and fetch all that the last of them returns."""
+        return cast(Sequence[Row], await self._execute(self._fetch_last, *statements))  # type: ignore[no-untyped-call]
+
+    def _fetch_last(self, *statements: _Statement) -> Sequence[Row]:
+        rows: Sequence[Row] = ()
+        for sql, values in statements:
+            rows = self._conn.execute(sql, values).fetchall()
+        return rows
+
+
 class _AiosqliteConnection(Connection):
     """A connection that is opened when it is first needed, and again after it was given up."""
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._opened: aiosqlite.Connection | None = None
+        self._opened: _Thread | None = None
         self._opening = asyncio.Lock()
 
     async def fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
-        connection = self._opened
-        if connection is None:
-            connection = await uncut(self._open())
-        # What its thread has begun goes on without the caller; nothing may overtake it.
-        rows = await uncut(connection.execute_fetchall(sql, [_as_column(value) for value in values]))
-        return cast(Sequence[Row], rows)
+        return await self.fetch_last((sql, [_as_column(value) for value in values]))
+
+    async def fetch_last(self, *statements: _Statement) -> Sequence[Row]:
+        """Run statements one after another, and fetch all that the last of them returns."""
+        thread = self._opened
+        if thread is None:
+            thread = await uncut(self._open())
+        # Goes on there without a caller who is cancelled; what is asked next waits for it.
+        return await thread.fetch_last(*statements)
 
     async def execute(self, sql: str) -> int:
         return len(await self.fetch(sql, ()))
 
     async def roll_back(self) -> None:
-        if self._opened is not None and self._opened.in_transaction:
-            await self.execute("ROLLBACK")
+        if self._opened is not None:
+            await self._opened.rollback()
 
     async def give_up(self) -> None:
         if self._opened is not None:
             given_up, self._opened = self._opened, None
             await given_up.close()
 
-    async def _open(self) -> aiosqlite.Connection:
+    async def _open(self) -> _Thread:
         async with self._opening:
             if self._opened is None:
-                connection = await aiosqlite.connect(self._file, isolation_level=None, timeout=BUSY_SECONDS)
+                thread = _Thread(self._file)
+                await thread
                 try:
-                    connection.row_factory = SqliteRow
-                    for pragma in PRAGMAS:
-                        await connection.execute_fetchall(f"PRAGMA {pragma}")
+                    thread.row_factory = sqlite3.Row
+                    await thread.fetch_last(*((f"PRAGMA {pragma}", ()) for pragma in PRAGMAS))
                 except BaseException:
-                    await connection.close()
+                    await thread.close()
                     raise
-                self._opened = connection
+                self._opened = thread
             return self._opened
 
 
