@@ -204,16 +204,9 @@ class Transaction:
 
     async def end(self, error: BaseException | None) -> None:
         """Keep what has been done, or undo it because of the error."""
-        if self._connection is None:
-            return
-        try:
-            if error is None:
-                # Waited for, so that whoever looks next sees whether it was kept.
-                await uncut(self._commit(self._connection))
-            else:
-                await uncut(self._database.roll_back(self._connection))
-        finally:
-            await self._database.give_back(self._connection)
+        if self._connection is not None:
+            # Waited for, so that whoever looks next sees whether it was kept.
+            await uncut(self._end(self._connection, error))
 
     async def take_row(self, table: Table, row_id: int) -> bool:
         """Take a row until the transaction ends, after others who have it, or find that there is none.
@@ -240,6 +233,15 @@ class Transaction:
                 self._connection = await self._database.take(to_write=True)
                 await self._database.execute(self._connection, self._database.begin)
             return await self._database.fetch(self._connection, statement, values)
+
+    async def _end(self, connection: Connection, error: BaseException | None) -> None:
+        try:
+            if error is None:
+                await self._commit(connection)
+            else:
+                await self._database.roll_back(connection)
+        finally:
+            await self._database.give_back(connection)
 
     async def _commit(self, connection: Connection) -> None:
         try:
