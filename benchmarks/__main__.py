@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from benchmarks import footprint, growth, levers, load, logins, report, soak, throughput
+from benchmarks import against, footprint, growth, levers, load, logins, report, soak, throughput
 from benchmarks.databases import servers
 from benchmarks.rounds import Pace
 
@@ -19,6 +19,9 @@ PARTS: Final = {
     "levers": levers,
 }
 Part = StrEnum("Part", list(PARTS))
+
+Rounds = Annotated[int | None, typer.Option(help="How often each measurement is repeated.", min=1)]
+Seconds = Annotated[int | None, typer.Option(help="How long one measurement takes.", min=1)]
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -46,15 +49,21 @@ def measure_quick() -> None:
 
 @app.command("only")
 def measure_only(
-    part: Annotated[Part, typer.Argument(help="What to measure.")],
-    rounds: Annotated[int | None, typer.Option(help="How often each measurement is repeated.", min=1)] = None,
-    seconds: Annotated[int | None, typer.Option(help="How long one measurement takes.", min=1)] = None,
+    part: Annotated[Part, typer.Argument(help="What to measure.")], rounds: Rounds = None, seconds: Seconds = None
 ) -> None:
     """Measure one of those, and print it."""
     module = PARTS[part]
-    pace = Pace(rounds=rounds or module.PACE.rounds, seconds=seconds or module.PACE.seconds)
     with servers() as both:
-        _shown(module.measured(both, pace))
+        _shown(module.measured(both, _pace(module.PACE, rounds, seconds)))
+
+
+@app.command("against")
+def measure_against(
+    commit: Annotated[str, typer.Argument(help="How git calls it.")], rounds: Rounds = None, seconds: Seconds = None
+) -> None:
+    """Throughput of another commit beside that of the files as they are now."""
+    with servers() as both:
+        _shown(against.measured(both, _pace(against.PACE, rounds, seconds), commit))
 
 
 @app.command("soak")
@@ -68,6 +77,10 @@ def watch(
     _shown(chain.from_iterable((f"### {kind}", soak.table(each)) for kind, each in judged.items()))
     if not all(each.is_flat for of_one in judged.values() for each in of_one):
         raise typer.Exit(1)
+
+
+def _pace(usual: Pace, rounds: int | None, seconds: int | None) -> Pace:
+    return Pace(rounds=rounds or usual.rounds, seconds=seconds or usual.seconds)
 
 
 def _shown(blocks: Iterable[str]) -> str:

@@ -1,5 +1,6 @@
 """What is measured: the service, and the two that it is compared with."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ class Contender:
 
     name: str
     command: tuple[str, ...]
+    checkout: Path = CHECKOUT
+    """Where its code is."""
     revision: str = "head"
     """The schema that it works on."""
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -27,7 +30,8 @@ class Contender:
     @contextmanager
     def serving(self, url: str, *options: str) -> Iterator[Running]:
         """Serve this database, until the block ends."""
-        variables = {"DATABASE_URL": url, "JWT_SECRET_KEY": KEY, "PYTHONPATH": str(CHECKOUT), **self.variables}
+        path = f"{self.checkout / 'src'}{os.pathsep}{self.checkout}"
+        variables = {"DATABASE_URL": url, "JWT_SECRET_KEY": KEY, "PYTHONPATH": path, **self.variables}
         with (
             TemporaryDirectory(prefix="benchmark-") as folder,
             Machine(Path(folder), variables).serving(*self.command, *options) as running,
@@ -37,7 +41,8 @@ class Contender:
     @contextmanager
     def serving_fresh(self, server: Server, contents: Contents) -> Iterator[Running]:
         """Serve a new database with these contents, until the block ends."""
-        with server.fresh(contents, revision=self.revision) as url, self.serving(url) as running:
+        fresh = server.fresh(contents, revision=self.revision, checkout=self.checkout)
+        with fresh as url, self.serving(url) as running:
             yield running
 
 

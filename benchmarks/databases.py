@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, Literal
 
@@ -54,10 +55,14 @@ class Server(ABC):
     version: str
 
     @contextmanager
-    def fresh(self, contents: Contents, *, revision: str = "head") -> Iterator[str]:
-        """The URL of a new database with these contents, in the schema of a revision, until the block ends."""
+    def fresh(self, contents: Contents, *, revision: str = "head", checkout: Path = CHECKOUT) -> Iterator[str]:
+        """The URL of a new database with these contents, until the block ends.
+
+        Its schema is that of the revision of the migrations in the checkout.
+        """
         with self._empty() as url:
-            ended = Machine(CHECKOUT, {"DATABASE_URL": url}).run("alembic", "upgrade", revision)
+            variables = {"DATABASE_URL": url, "PYTHONPATH": str(checkout / "src")}
+            ended = Machine(checkout, variables).run("alembic", "upgrade", revision)
             assert ended.returncode == 0, ended.stderr
             for statement in _inserts(self.kind, contents):
                 self._run(url, statement)

@@ -91,8 +91,7 @@ def measured(servers: Sequence[Server], pace: Pace, *, quick: bool = False) -> I
     yield report.paragraph(f"{report.RATES}, {CONNECTIONS} connections. PUT is held against the floor's create.")
     for number, server in enumerate(servers):
         chosen = [each for each in operations() if each.asks_database or number == 0 or not quick]
-        with _everybody_running(server) as running:
-            results = {each.name: _in_turns(server, each, running, pace) for each in chosen}
+        results = of_each(ALL, server, chosen, pace)
         yield f"#### {server.kind}"
         yield report.table(
             ["", *(each.name for each in ALL), "of the floor", "times the ordinary way"],
@@ -100,17 +99,25 @@ def measured(servers: Sequence[Server], pace: Pace, *, quick: bool = False) -> I
         )
 
 
+def of_each(
+    contenders: Sequence[Contender], server: Server, chosen: Sequence[Operation], pace: Pace
+) -> Mapping[str, Mapping[str, Result]]:
+    """What comes of these operations, by their names, and of each by those of the contenders."""
+    with _running(contenders, server) as running:
+        return {each.name: _in_turns(server, each, running, pace) for each in chosen}
+
+
 @contextmanager
-def _everybody_running(server: Server) -> Iterator[Mapping[str, Running]]:
-    report.tell(f"{server.kind}: starting {', '.join(each.name for each in ALL)}")
+def _running(contenders: Sequence[Contender], server: Server) -> Iterator[Mapping[str, Running]]:
+    report.tell(f"{server.kind}: starting {', '.join(each.name for each in contenders)}")
     with ExitStack() as stack:
 
         def start(contender: Contender) -> Running:
             return stack.enter_context(contender.serving_fresh(server, CONTENTS))
 
         with ThreadPoolExecutor() as starters:
-            started = list(starters.map(start, ALL))
-        yield {contender.name: running for contender, running in zip(ALL, started, strict=True)}
+            started = list(starters.map(start, contenders))
+        yield {contender.name: running for contender, running in zip(contenders, started, strict=True)}
 
 
 def _in_turns(server: Server, operation: Operation, running: Mapping[str, Running], pace: Pace) -> Mapping[str, Result]:

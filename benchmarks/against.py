@@ -1,0 +1,58 @@
+"""Throughput of the service as it was at another commit and as it is now: what the changes since then are worth."""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from processes import CHECKOUT
+
+from benchmarks import report
+from benchmarks.contenders import SERVICE
+from benchmarks.databases import Server
+from benchmarks.load import CONNECTIONS
+from benchmarks.rounds import Pace
+from benchmarks.throughput import of_each, operations
+
+PACE: Final = Pace(rounds=6, seconds=1)
+
+
+def measured(servers: Sequence[Server], pace: Pace, commit: str) -> Iterator[str]:
+    """What comes of it, part by part.
+
+    The service of the other commit runs on the packages that are installed now, and on its own schema.
+    """
+    with _checked_out(commit) as checkout:
+        then, now = replace(SERVICE, name=commit, checkout=checkout), replace(SERVICE, name="now")
+        yield f"### Throughput against {commit}"
+        yield report.paragraph(f"{report.RATES}, {CONNECTIONS} connections.")
+        for server in servers:
+            results = of_each((then, now), server, operations(), pace)
+            yield f"#### {server.kind}"
+            yield report.table(
+                ["", then.name, now.name, "times"],
+                (
+                    (
+                        operation,
+                        str(of_one[then.name]),
+                        str(of_one[now.name]),
+                        f"{of_one[now.name].per_second / of_one[then.name].per_second:.2f}",
+                    )
+                    for operation, of_one in results.items()
+                ),
+            )
+
+
+@contextmanager
+def _checked_out(commit: str) -> Iterator[Path]:
+    """A folder with the files of a commit, until the block ends."""
+    with TemporaryDirectory(prefix="benchmark-") as folder:
+        archive = subprocess.run(["git", "archive", commit], cwd=CHECKOUT, capture_output=True, check=False)
+        if archive.returncode != 0:
+            sys.exit(f"error: git has no commit {commit!r} here")
+        subprocess.run(["tar", "--extract", "--directory", folder], input=archive.stdout, check=True)
+        yield Path(folder)
