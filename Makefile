@@ -76,8 +76,7 @@ lock: $(READY) ## Resolve the newest dependencies and lock them with their hashe
 	$(BIN)/uv pip compile $(LOCK_OPTIONS) --output-file requirements/runtime.txt pyproject.toml
 	$(BIN)/uv pip compile $(LOCK_OPTIONS) --output-file requirements/dev.txt --group dev pyproject.toml
 
-LOCK_OPTIONS := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	--custom-compile-command "make lock"
+LOCK_OPTIONS := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
 $(READY): requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv .venv
