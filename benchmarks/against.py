@@ -14,7 +14,7 @@ from processes import CHECKOUT
 from benchmarks import report
 from benchmarks.contenders import SERVICE
 from benchmarks.databases import Server
-from benchmarks.load import CONNECTIONS
+from benchmarks.load import CONNECTIONS, Result
 from benchmarks.rounds import Pace
 from benchmarks.throughput import of_each, operations
 
@@ -35,16 +35,12 @@ def measured(servers: Sequence[Server], pace: Pace, commit: str) -> Iterator[str
             yield f"#### {server.kind}"
             yield report.table(
                 ["", then.name, now.name, "times"],
-                (
-                    (
-                        operation,
-                        str(of_one[then.name]),
-                        str(of_one[now.name]),
-                        f"{of_one[now.name].per_second / of_one[then.name].per_second:.2f}",
-                    )
-                    for operation, of_one in results.items()
-                ),
+                (_row(operation, of_both[then.name], of_both[now.name]) for operation, of_both in results.items()),
             )
+
+
+def _row(operation: str, then: Result, now: Result) -> Sequence[str]:
+    return operation, str(then), str(now), f"{now.per_second / then.per_second:.2f}"
 
 
 @contextmanager

@@ -41,8 +41,10 @@ class Contender:
     @contextmanager
     def serving_fresh(self, server: Server, contents: Contents) -> Iterator[Running]:
         """Serve a new database with these contents, until the block ends."""
-        fresh = server.fresh(contents, revision=self.revision, checkout=self.checkout)
-        with fresh as url, self.serving(url) as running:
+        with (
+            server.fresh(contents, revision=self.revision, checkout=self.checkout) as url,
+            self.serving(url) as running,
+        ):
             yield running
 
 

@@ -40,8 +40,8 @@ class Connection(ABC):
         """Run a statement and fetch all that it returns."""
 
     @abstractmethod
-    async def execute(self, sql: str) -> int:
-        """Run what takes no values; how many rows it has found."""
+    async def execute(self, *statements: str) -> int:
+        """Run statements that take no values, in one journey; how many rows the last has found."""
 
     @abstractmethod
     async def roll_back(self) -> None:
@@ -114,11 +114,17 @@ class Database(ABC):
         return nullcontext()
 
     @abstractmethod
+    def row_lock(self, table: Table, row_id: int) -> str:
+        """A statement without parameters that finds a row, and takes it where the transaction does not take all."""
+
     async def take_row(self, connection: Connection, table: Table, row_id: int, *, begin: bool) -> bool:
         """Take a row until the transaction ends, after others who have it, or find that there is none.
 
         The transaction may have to `begin` first.
         """
+        # As text, for one journey: a statement with parameters would need one of its own on PostgreSQL.
+        lock = self.row_lock(table, row_id)
+        return await self.execute(connection, *((self.begin, lock) if begin else (lock,))) == 1
 
     async def read(self, statement: Executable, **values: Any) -> Sequence[Row]:
         """Run a statement that changes nothing and stands for itself.
@@ -149,10 +155,11 @@ class Database(ABC):
         self._note(known.sql)
         return await connection.fetch(known.sql, [values[name] for name in known.names])
 
-    async def execute(self, connection: Connection, sql: str) -> int:
-        """Run what takes no values; how many rows it has found."""
-        self._note(sql)
-        return await connection.execute(sql)
+    async def execute(self, connection: Connection, *statements: str) -> int:
+        """Run statements that take no values, in one journey; how many rows the last has found."""
+        for sql in statements:
+            self._note(sql)
+        return await connection.execute(*statements)
 
     async def roll_back(self, connection: Connection) -> None:
         """Undo what has been begun on a connection."""

@@ -94,10 +94,8 @@ class PostgresqlDatabase(Database):
         finally:
             lock.release()
 
-    async def take_row(self, connection: Connection, table: Table, row_id: int, *, begin: bool) -> bool:
-        lock = f"SELECT FROM {table.name} WHERE id = {row_id:d} FOR UPDATE"
-        # In one round trip, where a statement with parameters would need one of its own.
-        return await self.execute(connection, f"{self.begin}; {lock}" if begin else lock) == 1
+    def row_lock(self, table: Table, row_id: int) -> str:
+        return f"SELECT FROM {table.name} WHERE id = {row_id:d} FOR UPDATE"
 
 
 class PgbouncerDatabase(PostgresqlDatabase):
@@ -123,8 +121,8 @@ class _AsyncpgConnection(Connection):
     async def fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
         return cast(Sequence[Row], await self._ask(self.pooled.fetch(sql, *values)))
 
-    async def execute(self, sql: str) -> int:
-        _, _, rows = (await self._ask(self.pooled.execute(sql))).rpartition(" ")
+    async def execute(self, *statements: str) -> int:
+        _, _, rows = (await self._ask(self.pooled.execute("; ".join(statements)))).rpartition(" ")
         return int(rows) if rows.isdecimal() else 0
 
     async def roll_back(self) -> None:

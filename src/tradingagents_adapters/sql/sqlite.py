@@ -45,14 +45,9 @@ class SqliteDatabase(Database):
     def read_time(self, value: Any) -> datetime:
         return datetime.fromisoformat(f"{value}Z")
 
-    async def take_row(self, connection: Connection, table: Table, row_id: int, *, begin: bool) -> bool:
-        assert isinstance(connection, _AiosqliteConnection)
+    def row_lock(self, table: Table, row_id: int) -> str:
         # The transaction itself keeps others from every row.
-        look = f"SELECT id FROM {table.name} WHERE id = {row_id:d}"  # noqa: S608
-        statements = (self.begin, look) if begin else (look,)
-        for sql in statements:
-            self._note(sql)
-        return len(await connection.fetch_last(*((sql, ()) for sql in statements))) == 1
+        return f"SELECT id FROM {table.name} WHERE id = {row_id:d}"  # noqa: S608
 
     async def take(self, *, to_write: bool) -> Connection:
         if not to_write:
@@ -95,18 +90,10 @@ class _AiosqliteConnection(Connection):
         self._opening = asyncio.Lock()
 
     async def fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
-        return await self.fetch_last((sql, [_as_column(value) for value in values]))
+        return await self._run((sql, [_as_column(value) for value in values]))
 
-    async def fetch_last(self, *statements: _Statement) -> Sequence[Row]:
-        """Run statements one after another, and fetch all that the last of them returns."""
-        thread = self._opened
-        if thread is None:
-            thread = await uncut(self._open())
-        # Goes on there without a caller who is cancelled; what is asked next waits for it.
-        return await thread.fetch_last(*statements)
-
-    async def execute(self, sql: str) -> int:
-        return len(await self.fetch(sql, ()))
+    async def execute(self, *statements: str) -> int:
+        return len(await self._run(*((sql, ()) for sql in statements)))
 
     async def roll_back(self) -> None:
         if self._opened is not None:
@@ -116,6 +103,13 @@ class _AiosqliteConnection(Connection):
         if self._opened is not None:
             given_up, self._opened = self._opened, None
             await given_up.close()
+
+    async def _run(self, *statements: _Statement) -> Sequence[Row]:
+        thread = self._opened
+        if thread is None:
+            thread = await uncut(self._open())
+        # Goes on there without a caller who is cancelled; what is asked next waits for it.
+        return await thread.fetch_last(*statements)
 
     async def _open(self) -> _Thread:
         async with self._opening:
