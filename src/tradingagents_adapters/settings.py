@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self, TypeVar
 
-from pydantic import Field, IPvAnyNetwork, PlainValidator, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, IPvAnyNetwork, PlainValidator, SecretStr, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 from sqlalchemy.engine import URL, make_url
@@ -22,6 +22,8 @@ _DRIVERS: Final = {
     "postgresql+asyncpg": "postgresql+asyncpg",
 }
 """What a URL may begin with, and the driver that it stands for."""
+
+_PATH_PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 _WELL_KNOWN_KEY: Final = re.compile(
     "change.?(me|this|it|in.?prod)|your.{0,9}(secret|key)|replace.?(me|this|with)"
@@ -49,6 +51,13 @@ def _database_url(text: object) -> URL:
         if not Path(url.database).parent.is_dir():
             raise PydanticCustomError("url", "should name a file in a folder that exists")
     return url.set(drivername=_DRIVERS[url.drivername])
+
+
+def _path_prefix(text: str) -> str:
+    prefix = text.rstrip("/")
+    if prefix and not _PATH_PREFIX.fullmatch(prefix):
+        raise PydanticCustomError("prefix", "should be a path such as /trading, of plain characters")
+    return prefix
 
 
 class DatabaseSettings(BaseSettings):
@@ -104,6 +113,8 @@ class Settings(AccountSettings):
     cors_allow_credentials: bool = False
     trusted_proxies: list[IPvAnyNetwork] = []
     """The proxies whose `X-Forwarded-For` is believed, as addresses or networks."""
+    root_path: Annotated[str, AfterValidator(_path_prefix)] = ""
+    """The prefix that a proxy strips from the paths of requests; none where it is empty."""
 
     @model_validator(mode="after")
     def _credentials_are_for_named_origins(self) -> Self:

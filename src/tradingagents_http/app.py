@@ -12,7 +12,15 @@ from tradingagents_core import __version__
 from tradingagents_core.use_cases import UseCases
 from tradingagents_http.client_address import Network
 from tradingagents_http.errors import handle_errors
-from tradingagents_http.middleware import BodyLimit, HeadAsGet, JsonCors, LastResort, SafeHeaders
+from tradingagents_http.middleware import (
+    BodyLimit,
+    CloseAfterUpgrade,
+    HeadAsGet,
+    JsonCors,
+    LastResort,
+    SafeHeaders,
+    StrippedPrefix,
+)
 from tradingagents_http.paths import LOGIN
 from tradingagents_http.routes import auth, health, strategies
 
@@ -26,12 +34,14 @@ def create_app(
     cors_origins: Sequence[str] = ("*",),
     cors_allow_credentials: bool = False,
     trusted_proxies: Sequence[Network] = (),
+    root_path: str = "",
     lifespan: Lifespan[FastAPI] | None = None,
 ) -> FastAPI:
     """The REST API over these use cases.
 
     Pages of `cors_origins` may read its answers, with the browser's credentials only where that is allowed. The address
-    of a client is what `trusted_proxies` say it is.
+    of a client is what `trusted_proxies` say it is. `root_path` is a prefix that a proxy strips from the paths: the
+    documentation and `Location` begin with it.
     """
     routers = (strategies.routes(core), auth.routes(core), health.routes())
     app = FastAPIOffline(
@@ -43,6 +53,8 @@ def create_app(
         routes=[route for router in routers for route in router.routes],
         lifespan=lifespan,
         middleware=[
+            Middleware(StrippedPrefix, prefix=root_path),
+            Middleware(CloseAfterUpgrade),
             Middleware(SafeHeaders),
             Middleware(HeadAsGet),
             Middleware(

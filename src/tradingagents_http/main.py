@@ -14,6 +14,7 @@ from tradingagents_adapters.settings import ConfigurationError, Settings, load_s
 from tradingagents_core.errors import TradingAgentsError
 from tradingagents_http.app import create_app
 from tradingagents_http.middleware import BriefStartFailure
+from tradingagents_http.server.trailers import ignore_trailers
 
 COLLECT_AFTER: Final = 10_000
 """After how many new objects the garbage collector looks for some that are not needed any more."""
@@ -24,6 +25,7 @@ BOOT_FAILED: Final = 3
 
 def _configured_app() -> FastAPI:
     _log_to_standard_error()
+    ignore_trailers()
     try:
         settings = load_settings(Settings)
     except ConfigurationError as error:
@@ -42,6 +44,7 @@ def _configured_app() -> FastAPI:
         cors_origins=settings.cors_origins,
         cors_allow_credentials=settings.cors_allow_credentials,
         trusted_proxies=settings.trusted_proxies,
+        root_path=settings.root_path,
         lifespan=lifespan,
     )
     app.add_middleware(BriefStartFailure, expected=(ConfigurationError, TradingAgentsError))

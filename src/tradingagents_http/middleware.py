@@ -36,6 +36,71 @@ class BriefStartFailure:
         await self._app(scope, receive, send_briefly if scope["type"] == "lifespan" else send)
 
 
+class StrippedPrefix:
+    """Puts back the prefix that a proxy has stripped from the path, where the server has not done so itself.
+
+    Links that begin with the path of a request, or with the `root_path` of ASGI, lead back through the proxy then.
+    """
+
+    def __init__(self, app: ASGIApp, *, prefix: str) -> None:
+        self._app = app
+        self._prefix = prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._prefix and scope["type"] != "lifespan" and not scope.get("root_path"):
+            path = scope["path"]
+            is_there = path.startswith(f"{self._prefix}/")
+            scope = {**scope, "root_path": self._prefix, "path": path if is_there else self._prefix + path}
+        await self._app(scope, receive, send)
+
+
+class CloseAfterUpgrade:
+    """Lets no other request follow on a connection on which an upgrade to another protocol was offered.
+
+    No upgrade is taken (RFC 9110, 7.8). But uvicorn on httptools stops to parse where one is offered: the body is lost,
+    and what arrives of it later is taken for the next request. So the answer closes the connection, and where a body
+    was announced and none has come, it is 400 and says why. `tradingagents serve` reads such requests as they are, and
+    offers of upgrades do not reach the application.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not _offers_upgrade(scope):
+            await self._app(scope, receive, send)
+            return
+        waits_for_body = _announces_body(scope)
+
+        async def receive_unless_lost() -> Message:
+            nonlocal waits_for_body
+            message = await receive()
+            if waits_for_body and message["type"] == "http.request" and not message.get("body"):
+                if not message.get("more_body", False):
+                    raise HTTPException(
+                        400, "The body was lost, since the request offers an upgrade: leave Upgrade out"
+                    )
+            else:
+                waits_for_body = False
+            return message
+
+        async def send_and_close(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+            await send(message)
+
+        await self._app(scope, receive_unless_lost, send_and_close)
+
+
+def _offers_upgrade(scope: Scope) -> bool:
+    return any(name == b"upgrade" for name, _ in scope["headers"])
+
+
+def _announces_body(scope: Scope) -> bool:
+    headers = Headers(scope=scope)
+    return "transfer-encoding" in headers or headers.get("content-length", "0").lstrip("0") != ""
+
+
 class SafeHeaders:
     """Tells browsers and caches to do nothing with an answer but show it to whom it was sent.
 

@@ -1,0 +1,139 @@
+"""Which bytes of a connection belong to which request."""
+
+import json
+from typing import Final
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from tradingagents_http.server.trailers import is_in_body
+
+HEAD_MAX_BYTES: Final = 64 * 1024
+"""How many bytes of a head, or of the trailers of a body, are read without an end in sight."""
+
+_FRAMING: Final = (b"content-length", b"transfer-encoding")
+
+
+class FramedRequests(HttpToolsProtocol):
+    """A connection of uvicorn's on httptools, on which the end of each request is where RFC 9112 says.
+
+    * An offered upgrade is ignored (RFC 9110, 7.8): the body is read, and the next request follows. httptools alone
+      would take the body for another protocol, and uvicorn what is left of it for the next request.
+    * Trailer fields are ignored (RFC 9110, 6.5.1), and bounded like a head.
+    * What is no HTTP is answered in JSON with 400, too long a head with 431, after the answers to earlier requests on
+      the connection. Nothing is read after that.
+    """
+
+    _closed_to_requests = False
+    _receiving = False
+    _resuming = False
+    _bytes_without_progress = 0
+    _running: RequestResponseCycle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come from the client."""
+        self._unset_keepalive_if_required()
+        if self._closed_to_requests:
+            return
+        self._bytes_without_progress += len(data)
+        try:
+            self._parse(memoryview(data))
+        except httptools.HttpParserError:
+            self.refuse(400, "The request is not valid HTTP (RFC 9112)")
+            return
+        if self._bytes_without_progress > HEAD_MAX_BYTES:
+            self.refuse(431, f"The headers should have at most {HEAD_MAX_BYTES} bytes")
+
+    def refuse(self, status: int, detail: str) -> None:
+        """Answer the request that is being read with an error, if nothing has been answered yet, and close the
+        connection once earlier requests have been answered."""
+        self._closed_to_requests = True
+        own = self.cycle if self._receiving and is_in_body(self) else None
+        if own is not None and self.pipeline and self.pipeline[0][0] is own:
+            self.pipeline.popleft()
+        earlier = self.pipeline[0][0] if self.pipeline else self._running
+        if earlier is not None and earlier is not own and not earlier.response_complete:
+            earlier.keep_alive = False
+            return
+        if own is None or not own.response_started:
+            self.transport.write(_answer(self.server_state, status, detail))
+        if own is not None:
+            own.disconnected = True
+            own.message_event.set()
+        self.transport.close()
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        if not self._resuming:
+            self._receiving = True
+            self._bytes_without_progress = 0
+            super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """Take a part of the request's target."""
+        if not self._resuming:
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; a trailer, or the offer of an upgrade, is left out."""
+        if not self._resuming and not is_in_body(self) and name.lower() != b"upgrade":
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Have the application begin its work."""
+        if not self._resuming:
+            self._bytes_without_progress = 0
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
+        self._bytes_without_progress = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End a request, unless its body has been left to another protocol."""
+        if not self.parser.should_upgrade():
+            self._receiving = False
+            self._bytes_without_progress = 0
+            super().on_message_complete()
+
+    def _parse(self, data: memoryview) -> None:
+        while True:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as offered:
+                data = data[offered.args[0] :]
+                self._resume_after_offer()
+
+    def _resume_after_offer(self) -> None:
+        """Go on with a parser that has seen the same request without the offer."""
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        framing = [b"%s: %s\r\n" % (name, value) for name, value in self.headers if name in _FRAMING]
+        version = self.scope["http_version"].encode()
+        self._resuming = True
+        try:
+            self.parser.feed_data(b"POST / HTTP/%s\r\n%s\r\n" % (version, b"".join(framing)))
+        finally:
+            self._resuming = False
+
+    def _should_upgrade(self) -> bool:
+        return False
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: object) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)  # type: ignore[arg-type]
+
+
+def _answer(state: ServerState, status: int, detail: str) -> bytes:
+    body = json.dumps({"detail": detail}, separators=(",", ":")).encode()
+    headers = [
+        *state.default_headers,
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        (b"connection", b"close"),
+    ]
+    return b"".join([STATUS_LINE[status], *(b"%s: %s\r\n" % header for header in headers), b"\r\n", body])
