@@ -23,7 +23,7 @@ _DRIVERS: Final = {
 }
 """What a URL may begin with, and the driver that it stands for."""
 
-_PATH_PREFIX: Final = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+_PATH_PREFIX: Final = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
 
 _WELL_KNOWN_KEY: Final = re.compile(
     "change.?(me|this|it|in.?prod)|your.{0,9}(secret|key)|replace.?(me|this|with)"

@@ -1,5 +1,6 @@
 """What happens to every request around its route, as plain ASGI."""
 
+import asyncio
 import logging
 import secrets
 import sys
@@ -142,7 +143,8 @@ class SafeHeaders:
 class LastResort:
     """Answers 500 for an exception that nothing else answered, and logs it once with its trace.
 
-    The id in the log line goes out as `X-Request-ID`, for whoever reports the failure.
+    The id in the log line goes out as `X-Request-ID`, for whoever reports the failure. A request that the server cancels,
+    since it ends, is answered with 503.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -161,6 +163,11 @@ class LastResort:
 
         try:
             await self._app(scope, receive, send_and_note)
+        except asyncio.CancelledError:
+            if started:
+                raise
+            response = error_response(503, "The server is stopping; try again shortly", {"Retry-After": "1"})
+            await response(scope, receive, send)
         except Exception:
             if started:
                 raise

@@ -138,8 +138,8 @@ class Machine:
             return process.wait(END_SECONDS), screen
 
     @contextmanager
-    def serving(self, *command: str) -> Iterator[Server]:
-        """A server on a free port of the loopback interface, from when it answers on."""
+    def serving(self, *command: str, socket_path: Path | None = None) -> Iterator[Server]:
+        """A server on a free port of the loopback interface, or on a Unix socket, from when it answers on."""
         port = _free_port()
         log = self.folder / f"server-{port}.log"
         environment = self._environment()
@@ -160,10 +160,17 @@ class Machine:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             ) as process,
-            httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=START_SECONDS) as client,
+            httpx.Client(
+                transport=httpx.HTTPTransport(uds=str(socket_path)) if socket_path else None,
+                base_url=f"http://127.0.0.1:{port}",
+                trust_env=False,
+                timeout=START_SECONDS,
+            ) as client,
         ):
             server = Server(process, client, log)
             try:
+                if socket_path:
+                    _wait_until_listening(server, socket_path)
                 _wait_until_healthy(server)
                 yield server
             finally:
@@ -203,6 +210,15 @@ def _wait_until_healthy(server: Server) -> None:
         assert server.process.poll() is None, f"the server ended:\n{server.output()}"
         assert time.monotonic() < deadline, f"the server does not answer:\n{server.output()}"
         time.sleep(POLL_SECONDS)
+
+
+def _wait_until_listening(server: Server, path: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    with socket.socket(socket.AF_UNIX) as client:
+        while client.connect_ex(str(path)):
+            assert server.process.poll() is None, f"the server ended:\n{server.output()}"
+            assert time.monotonic() < deadline, f"the server does not listen:\n{server.output()}"
+            time.sleep(POLL_SECONDS)
 
 
 def _free_port() -> int:

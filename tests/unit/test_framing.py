@@ -76,7 +76,9 @@ def requests(draw: st.DrawFn) -> Sent:
     method = draw(st.sampled_from([b"GET", b"POST", b"PUT", b"DELETE"]))
     path = draw(st.sampled_from([b"/a", b"/b?c=d", b"/api/v1/auth/login", b"/%20"]))
     version = draw(st.sampled_from([b"1.1", b"1.1", b"1.1", b"1.0"]))
-    headers = draw(st.lists(st.sampled_from([b"X-One: 1\r\n", b"Expect: 100-continue\r\n", b"Accept:\r\n"]), max_size=2))
+    headers = draw(
+        st.lists(st.sampled_from([b"X-One: 1\r\n", b"Expect: 100-continue\r\n", b"Accept:\r\n"]), max_size=2)
+    )
     body = draw(bodies)
     match draw(st.sampled_from(["nothing", "length", "chunks"])):
         case "length":
@@ -142,7 +144,7 @@ def plain_uvicorn(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[HttpToolsPro
     """uvicorn's protocol, in a process that serves the documented application."""
     monkeypatch.setattr(HttpToolsProtocol, "on_header", HttpToolsProtocol.on_header)
     ignore_trailers()
-    yield HttpToolsProtocol
+    return HttpToolsProtocol
 
 
 def test_on_plain_uvicorn_nothing_is_executed_after_an_offer_and_no_lost_body_is_taken_for_an_empty_one(
@@ -208,7 +210,9 @@ async def test_an_offer_without_a_body_is_answered_and_the_connection_closed(
 @pytest.mark.anyio
 async def test_trailers_are_no_headers(plain_uvicorn: type[HttpToolsProtocol], protocol: str) -> None:
     trailers = b"X-Forwarded-For: 203.0.113.7\r\nAuthorization: Bearer a\r\nX-Other: b\r\n"
-    sent = b"POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n%s\r\n" % trailers
+    sent = (
+        b"POST /a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n%s\r\n" % trailers
+    )
     seen = await seen_by(plain_uvicorn if protocol == "plain" else FramedRequests, [sent + NEXT])
 
     host = ((b"host", b"localhost"),)

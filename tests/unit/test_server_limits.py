@@ -20,7 +20,9 @@ UNFINISHED = {
     "a body": HEAD + b"hello",
     "a chunked body": b"POST /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
     "trailers": b"POST /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX: y",
-    "a body whose request offers an upgrade": HEAD.replace(b"\r\n\r\n", b"\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"),
+    "a body whose request offers an upgrade": HEAD.replace(
+        b"\r\n\r\n", b"\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"
+    ),
 }
 
 

@@ -1,6 +1,7 @@
 """Serving the application as the command line asks for it."""
 
 import os
+import signal
 import socket
 import sys
 from contextlib import suppress
@@ -91,9 +92,15 @@ def _serve(config: Config, listener: socket.socket | None = None) -> bool:
         workers = _Workers(config, sockets=[listener or config.bind_socket()])
         workers.run()
         return workers.started
+    # uvicorn sends itself again the signal that has ended it, which would end the process here and now.
+    signal.signal(signal.SIGTERM, _end)
     with suppress(KeyboardInterrupt):
         server.run([listener] if listener else None)
     return server.started
+
+
+def _end(*_: object) -> None:
+    sys.exit(0)
 
 
 class _Workers(Multiprocess):
