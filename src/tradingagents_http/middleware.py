@@ -143,8 +143,8 @@ class SafeHeaders:
 class LastResort:
     """Answers 500 for an exception that nothing else answered, and logs it once with its trace.
 
-    The id in the log line goes out as `X-Request-ID`, for whoever reports the failure. A request that the server cancels,
-    since it ends, is answered with 503.
+    The id in the log line goes out as `X-Request-ID`, for whoever reports the failure. A request that the server
+    cancels when it ends is answered with 503.
     """
 
     def __init__(self, app: ASGIApp) -> None:

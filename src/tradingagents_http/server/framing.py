@@ -21,11 +21,10 @@ class FramedRequests(HttpToolsProtocol):
     * An offered upgrade is ignored (RFC 9110, 7.8): the body is read, and the next request follows. httptools alone
       would take the body for another protocol, and uvicorn what is left of it for the next request.
     * Trailer fields are ignored (RFC 9110, 6.5.1), and bounded like a head.
-    * What is no HTTP is answered in JSON with 400, too long a head with 431, after the answers to earlier requests on
-      the connection. Nothing is read after that.
+    * What is not HTTP is answered with 400, too long a head with 431, both in JSON, and the connection is closed. Where
+      an earlier request is still being answered, its answer is the last one instead. Nothing is executed after that.
     """
 
-    _closed_to_requests = False
     _receiving = False
     _resuming = False
     _bytes_without_progress = 0
@@ -34,8 +33,6 @@ class FramedRequests(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Take what has come from the client."""
         self._unset_keepalive_if_required()
-        if self._closed_to_requests:
-            return
         self._bytes_without_progress += len(data)
         try:
             self._parse(memoryview(data))
@@ -46,9 +43,10 @@ class FramedRequests(HttpToolsProtocol):
             self.refuse(431, f"The headers should have at most {HEAD_MAX_BYTES} bytes")
 
     def refuse(self, status: int, detail: str) -> None:
-        """Answer the request that is being read with an error, if nothing has been answered yet, and close the
-        connection once earlier requests have been answered."""
-        self._closed_to_requests = True
+        """Answer the request that is being read with an error, and close the connection.
+
+        Where an earlier request is still being answered, the connection is closed after that answer instead.
+        """
         own = self.cycle if self._receiving and is_in_body(self) else None
         if own is not None and self.pipeline and self.pipeline[0][0] is own:
             self.pipeline.popleft()
@@ -70,14 +68,9 @@ class FramedRequests(HttpToolsProtocol):
             self._bytes_without_progress = 0
             super().on_message_begin()
 
-    def on_url(self, url: bytes) -> None:
-        """Take a part of the request's target."""
-        if not self._resuming:
-            super().on_url(url)
-
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; a trailer, or the offer of an upgrade, is left out."""
-        if not self._resuming and not is_in_body(self) and name.lower() != b"upgrade":
+        if not is_in_body(self) and name.lower() != b"upgrade":
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
