@@ -123,7 +123,7 @@ def without(names: tuple[bytes, ...], seen: list[Seen]) -> list[Seen]:
 
 @pytest.mark.parametrize("protocol", [FramedRequests, Limited], ids=["framed", "limited"])
 @given(data=st.data())
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_the_requests_on_a_connection_are_those_that_h11_sees_without_the_offers(
     protocol: Callable[..., object], data: st.DataObject
 ) -> None:
@@ -151,7 +151,7 @@ def test_on_plain_uvicorn_nothing_is_executed_after_an_offer_and_no_lost_body_is
     plain_uvicorn: type[HttpToolsProtocol],
 ) -> None:
     @given(data=st.data())
-    @settings(max_examples=300)
+    @settings(max_examples=150)
     def check(data: st.DataObject) -> None:
         sent = data.draw(st.lists(requests(), min_size=1, max_size=4))
         pieces = data.draw(pieces_of(b"".join(each.offering for each in sent)))
@@ -269,7 +269,7 @@ async def test_what_is_no_http_is_refused_in_json() -> None:
 async def test_a_malformed_request_does_not_take_the_answer_of_the_one_before() -> None:
     working = asyncio.Event()
     recorder = Recorder(before_answering=lambda _: working.wait())
-    connection = Connection(recorder, FramedRequests)
+    connection = Connection(recorder, FramedRequests, timeout_keep_alive=1000)
     await connection.receive([NEXT + b"NONSENSE\r\n\r\n" + STOLEN])
     assert not connection.is_closing()
     working.set()
@@ -284,7 +284,7 @@ async def test_a_malformed_request_does_not_take_the_answer_of_the_one_before() 
 async def test_a_body_that_is_malformed_behind_others_leaves_them_their_answers() -> None:
     working = asyncio.Event()
     recorder = Recorder(before_answering=lambda _: working.wait())
-    connection = Connection(recorder, FramedRequests)
+    connection = Connection(recorder, FramedRequests, timeout_keep_alive=1000)
     malformed = b"POST /bad HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n"
     await connection.receive([NEXT + NEXT.replace(b"next", b"second") + malformed])
     working.set()
