@@ -1,4 +1,5 @@
 # The commands of this project; `make` alone lists them. They need Python 3.11 or later and make, nothing else.
+# PYTHON names the one that .venv is made with; remove .venv to have it made with another.
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -79,7 +80,7 @@ lock: $(READY) ## Resolve the newest dependencies and lock them with their hashe
 LOCK_OPTIONS := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
 $(READY): requirements/dev.txt pyproject.toml
-	$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

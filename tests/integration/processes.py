@@ -30,7 +30,13 @@ SERVE: Final = ("tradingagents", "serve")
 
 T = TypeVar("T")
 
-_ON_ITS_TERMINAL: Final = "import os, sys; os.login_tty(0); os.execvp(sys.argv[1], sys.argv[1:])"
+# A shell has what it starts in the background ignore Ctrl-C, and whatever that starts: so would the command.
+_ON_ITS_TERMINAL: Final = """\
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.login_tty(0)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,8 +136,9 @@ async def test_every_strategy_route_wants_a_token(api: Api, method: str, path: s
     assert isinstance(wrong.json()["detail"], str)
 
 
-async def test_another_scheme_is_no_token(api: Api) -> None:
-    response = await api.stranger.get(STRATEGIES, headers={"Authorization": "Basic YW5uOng="})
+@pytest.mark.parametrize("sent", ["Basic YW5uOng=", "Bearer", "Bearer ", "bearer", ""])
+async def test_another_scheme_and_a_scheme_alone_are_no_token(api: Api, sent: str) -> None:
+    response = await api.stranger.get(STRATEGIES, headers={"Authorization": sent})
 
     assert (response.status_code, response.headers["WWW-Authenticate"]) == (401, "Bearer")
 
@@ -448,6 +449,7 @@ async def test_an_unknown_path_is_404_in_json(api: Api) -> None:
     response = await api.stranger.get("/nowhere")
 
     assert (response.status_code, response.json()) == (404, {"detail": "Not Found"})
+    assert "Allow" not in response.headers
 
 
 @pytest.mark.parametrize("path", ["/health/", f"{STRATEGIES}/", f"{STRATEGIES}/1/", f"{LOGIN}/"])
@@ -462,6 +464,7 @@ async def test_a_trailing_slash_is_another_path(api: Api, path: str) -> None:
         (LOGIN, {"POST"}),
         (STRATEGIES, {"GET", "HEAD", "POST"}),
         (f"{STRATEGIES}/1", {"GET", "HEAD", "PUT", "DELETE"}),
+        ("/static-offline-docs/swagger-ui.css", {"GET", "HEAD"}),
     ],
 )
 async def test_405_names_all_methods(api: Api, path: str, allowed: set[str]) -> None:
@@ -488,8 +491,14 @@ async def test_an_origin_that_is_configured_may_read_answers_without_credentials
     )
 
     assert response.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
-    assert preflight.status_code == 200
-    assert "PUT" in preflight.headers["Access-Control-Allow-Methods"]
+    assert (preflight.status_code, preflight.text) == (200, "OK")
+    assert set(preflight.headers["Access-Control-Allow-Methods"].split(", ")) == {
+        "GET",
+        "HEAD",
+        "POST",
+        "PUT",
+        "DELETE",
+    }
     assert "Access-Control-Allow-Credentials" not in {*response.headers, *preflight.headers}
 
 
@@ -500,3 +509,4 @@ async def test_a_refused_preflight_is_json(api: Api) -> None:
 
     assert (response.status_code, response.json()) == (400, {"detail": "Disallowed CORS origin"})
     assert "Access-Control-Allow-Origin" not in response.headers
+    assert response.headers["Vary"].startswith("Origin")

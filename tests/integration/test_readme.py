@@ -18,8 +18,8 @@ def block(title: str, language: str) -> str:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    """A checkout that is set up already, but without a `.env` and a database."""
-    folder = tmp_path_factory.mktemp("checkout")
+    """A checkout that is set up already, but without a `.env` and a database, in a folder with blanks."""
+    folder = tmp_path_factory.mktemp("my own checkout")
     for name in ("Makefile", "pyproject.toml", "requirements", ".venv"):
         (folder / name).symlink_to(CHECKOUT / name)
     return Machine(folder)

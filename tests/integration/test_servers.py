@@ -183,6 +183,17 @@ def test_requests_are_logged_only_when_asked_for(machine: Machine, command: tupl
     assert server.output().count(f'"GET {STRATEGIES} HTTP/1.1" 401') == times
 
 
+def test_requests_are_logged_under_the_address_of_their_connection_whatever_they_say_of_themselves(
+    machine: Machine,
+) -> None:
+    # What a server for any application would believe: the header of whoever connects.
+    with machine.given(FORWARDED_ALLOW_IPS="*").serving(*SERVE, "--access-log") as server:
+        server.client.get(STRATEGIES, headers={"X-Forwarded-For": "203.0.113.7, 203.0.113.8"})
+        server.stop()
+    assert server.output().count(f'"GET {STRATEGIES} HTTP/1.1" 401') == 1
+    assert "203.0.113" not in server.output()
+
+
 @pytest.fixture
 def machine_of_a_later_version(machine: Machine, give_account: Callable[[Machine], None]) -> Machine:
     """A machine whose database has a schema that only a later version knows."""

@@ -128,6 +128,20 @@ def test_a_change_sets_the_fields_that_are_sent_and_keeps_the_rest(sent):
     assert {field: getattr(changed, field) for field in fields} == fields | sent
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"owner_id": STORED.owner_id + 1}, id="another owner"),
+        pytest.param({"id": STORED.id + 1}, id="another id"),
+        pytest.param({"created_at": NOON + timedelta(hours=1)}, id="another time of creation"),
+        pytest.param({"name": "Other", "owner_id": STORED.owner_id + 1}, id="another name and owner"),
+    ],
+)
+def test_nothing_but_the_content_of_a_strategy_can_be_changed(change):
+    with pytest.raises(TypeError, match="only name, description, parameters, is_active"):
+        STORED.changed(at=NOON, **change)
+
+
 @given(st.lists(times, min_size=1, max_size=8))
 def test_times_never_move_back_whatever_the_clock_says(clock):
     seen = [STORED]

@@ -1,8 +1,8 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import FrozenInstanceError, dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
@@ -154,6 +154,13 @@ async def outcome(call: Awaitable[Any]) -> Any:
 def described(outcome: Any) -> Any:
     """A form in which two refusals are equal when they say the same."""
     return (type(outcome), str(outcome), vars(outcome)) if isinstance(outcome, TradingAgentsError) else outcome
+
+
+@pytest.mark.parametrize("name", [use_case.name for use_case in fields(UseCases)])
+def test_a_use_case_stays_in_front_of_the_ports_that_it_was_made_for(world, name):
+    use_case = getattr(world.do, name)
+    with pytest.raises(FrozenInstanceError):
+        use_case.store = MemoryStore()
 
 
 # Strategies of two owners: whatever they do, in any order.
@@ -435,6 +442,20 @@ def test_a_deleted_strategy_frees_its_name_but_not_its_id(world):
     asyncio.run(story())
 
 
+def test_an_update_that_names_another_owner_changes_nothing(world):
+    async def story() -> None:
+        ann, bob = await world.new_user("ann@example.com"), await world.new_user("bob@example.com")
+        strategy = await world.do.create_strategy(owner_id=ann.id, content=ALPHA)
+        before = await world.everything()
+        with pytest.raises(TypeError):
+            await world.do.update_strategy(
+                owner_id=ann.id, strategy_id=strategy.id, changes={"name": "Beta", "owner_id": bob.id}
+            )
+        assert await world.everything() == before
+
+    asyncio.run(story())
+
+
 def test_an_update_that_breaks_a_rule_keeps_nothing_of_it(world):
     async def story() -> None:
         ann = await world.new_user()
@@ -584,6 +605,15 @@ def test_an_email_belongs_to_one_account_whatever_its_case(world):
     asyncio.run(story())
 
 
+def test_another_password_of_nobody_is_refused_before_any_password_is_hashed(world):
+    async def story() -> None:
+        with pytest.raises(UserNotFound):
+            await world.do.set_password(email="nobody@example.com", password=NEW_PASSWORD)
+        assert world.passwords.hashed == []
+
+    asyncio.run(story())
+
+
 def test_an_email_that_is_taken_is_refused_before_any_password_is_hashed(world):
     async def story() -> None:
         await world.new_user("ann@example.com")
@@ -643,6 +673,39 @@ def test_a_password_that_breaks_a_rule_is_not_set(world):
         assert await world.user() == ann
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("operation", "more"),
+    [("set_password", {"password": NEW_PASSWORD}), ("activate_user", {}), ("deactivate_user", {})],
+)
+@pytest.mark.parametrize("text", ["", "ann", "\x00@example.com", "ann@\ud800", "x" * 255 + "@example.com"])
+def test_a_store_is_not_asked_for_what_is_no_email(world, operation, more, text):
+    """Some databases cannot take every text: a refusal of theirs would say that they are broken."""
+    asked = []
+
+    async def find(email: str) -> None:
+        asked.append(email)
+
+    class Asked(BusyStore):
+        @asynccontextmanager
+        async def _noting(self, block: AbstractAsyncContextManager[Any]) -> AsyncIterator[Any]:
+            async with block as view:
+                view.find_user_by_email = find
+                yield view
+
+        def read(self):
+            return self._noting(super().read())
+
+        def write(self):
+            return self._noting(super().write())
+
+    async def story() -> None:
+        with pytest.raises(UserNotFound):
+            await getattr(World(world.clock, Asked()).do, operation)(email=text, **more)
+
+    asyncio.run(story())
+    assert asked == []
 
 
 @pytest.mark.parametrize(
