@@ -46,7 +46,7 @@ class JwtTokenService(TokenService):
             raise ValueError(f"the key should have at least {KEY_MIN_BYTES[algorithm]} bytes for {algorithm}")
         if not timedelta(seconds=1) <= lifetime <= LIFETIME_MAX:
             raise ValueError(f"the lifetime should be one second to {LIFETIME_MAX.days} days")
-        self._jws = jwt.PyJWS(options={"verify_signature": True, "enforce_minimum_key_length": True})
+        self._jws = jwt.PyJWS()
         self._key = secret_key.encode()
         self._algorithm = algorithm
         self._lifetime = lifetime
@@ -87,7 +87,7 @@ class JwtTokenService(TokenService):
         return self._checked(claims)
 
     def _sign(self, payload: dict[str, Any]) -> str:
-        return jwt.encode(payload, self._key, algorithm=self._algorithm, headers={"typ": "JWT"})
+        return jwt.encode(payload, self._key, algorithm=self._algorithm)
 
     def _checked(self, claims: object) -> TokenClaims:
         """The claims, if each of them is there, of the right type, and one that this service makes."""

@@ -491,6 +491,8 @@ async def test_an_origin_that_is_configured_may_read_answers_without_credentials
     )
 
     assert response.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
+    exposed = set(response.headers["Access-Control-Expose-Headers"].split(", "))
+    assert exposed == {"Location", "Retry-After", "WWW-Authenticate"}
     assert (preflight.status_code, preflight.text) == (200, "OK")
     assert set(preflight.headers["Access-Control-Allow-Methods"].split(", ")) == {
         "GET",

@@ -23,6 +23,7 @@ CONFIGURED: Final = {
     "JWT_SECRET_KEY": KEY,
     "JWT_EXPIRATION_MINUTES": "5",
     "CORS_ORIGINS": '["https://app.example.com", "https://www.example.com"]',
+    "CORS_ALLOW_CREDENTIALS": "true",
     "SQLALCHEMY_ECHO": "true",
 }
 OVERRIDDEN: Final = {
@@ -31,6 +32,7 @@ OVERRIDDEN: Final = {
     "JWT_ALGORITHM": "HS384",
     "JWT_EXPIRATION_MINUTES": "7",
     "CORS_ORIGINS": '["https://overridden.example.com"]',
+    "CORS_ALLOW_CREDENTIALS": "false",
     "SQLALCHEMY_ECHO": "false",
 }
 
@@ -202,6 +204,12 @@ def test_jwt_expiration_minutes_says_how_long_tokens_last(as_configured: Visit) 
 )
 def test_cors_origins_lists_the_allowed_origins(as_configured: Visit, origin: str, allowed: str | None) -> None:
     assert as_configured.allowed_origin(origin) == allowed
+
+
+def test_cors_allow_credentials_lets_browsers_send_theirs(as_configured: Visit) -> None:
+    headers = {"Origin": "https://app.example.com"}
+    answer = as_configured.server.client.get("/health", headers=headers)
+    assert answer.headers["Access-Control-Allow-Credentials"] == "true"
 
 
 def test_sqlalchemy_echo_logs_the_statements(as_configured: Visit) -> None:

@@ -19,6 +19,7 @@ from in_process import PASSWORD, Api
 from pydantic import TypeAdapter, ValidationError
 
 from tradingagents_conformance import OpenStore
+from tradingagents_core import __version__
 from tradingagents_core.domain.strategy import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH, StrategyContent
 from tradingagents_core.errors import InvalidInput, StoreUnavailable
 from tradingagents_core.ports import Store
@@ -75,6 +76,10 @@ def is_valid(document: dict[str, Any]) -> Callable[[str, object], bool]:
 
 async def test_the_published_document_is_this_one(api: Api, document: dict[str, Any]) -> None:
     assert (await api.stranger.get("/openapi.json")).json() == document
+
+
+def test_the_document_is_of_this_version(document: dict[str, Any]) -> None:
+    assert document["info"]["version"] == __version__
 
 
 def test_the_document_is_valid_openapi_3_1(document: dict[str, Any]) -> None:

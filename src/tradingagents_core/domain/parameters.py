@@ -40,7 +40,7 @@ class Parameters:
         if type(value) is not dict:
             _refuse("dict_type", "should be a JSON object")
         _check(value, depth=1)
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
         if len(text.encode()) > PARAMETERS_MAX_BYTES:
             _refuse("too_large", f"should have at most {PARAMETERS_MAX_BYTES} bytes as JSON")
         self._json = text
@@ -86,8 +86,6 @@ def _check(value: object, depth: int) -> None:
                 _check(item, depth + 1)
         case str():
             check_unicode(_FIELD, value)
-        case bool() | None:
-            pass
         case int() if not INTEGER_MIN <= value <= INTEGER_MAX:
             _refuse("integer_range", "should hold integers within 64 bits only")
         case float() if not math.isfinite(value):

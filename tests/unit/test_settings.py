@@ -1,0 +1,243 @@
+"""What the settings take, what they refuse, and what they say about it."""
+
+import json
+import re
+from collections.abc import Callable
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from pydantic import ValidationError
+from sqlalchemy.engine import URL
+
+from tradingagents_adapters.settings import ConfigurationError, DatabaseSettings, Settings, load_settings
+
+README: Final = Path(__file__).parents[2] / "README.md"
+KEY: Final = "-" * 32
+
+Load = Callable[..., Settings]
+
+LEAST_AND_MOST: Final = {
+    "DATABASE_POOL_SIZE": (1, 1000),
+    "DATABASE_POOL_OVERFLOW": (0, 1000),
+    "DATABASE_POOL_TIMEOUT": (0.001, 60),
+    "PASSWORD_HASH_MEMORY_KIB": (19456, 4 * 1024 * 1024),
+    "PASSWORD_HASH_TIME_COST": (2, 100),
+    "PASSWORD_HASH_PARALLELISM": (1, 64),
+    "PASSWORD_HASH_THREADS": (1, 64),
+    "JWT_EXPIRATION_MINUTES": (1, 366 * 24 * 60),
+    "IDENTITY_CACHE_SECONDS": (0, 60),
+}
+BEYOND: Final = [
+    (name, str(value))
+    for name, (least, most) in LEAST_AND_MOST.items()
+    for value in (0 if name == "DATABASE_POOL_TIMEOUT" else least - 1, most + 1)
+]
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Load:
+    """Loads the settings of a process that has these variables and an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+    def load_with(settings: type[DatabaseSettings] = Settings, **variables: str) -> Any:
+        for name, value in ({"JWT_SECRET_KEY": KEY} | variables).items():
+            monkeypatch.setenv(name, value)
+        return load_settings(settings)
+
+    return load_with
+
+
+def test_the_defaults_are_those_of_the_readme(load: Load) -> None:
+    table = dict(re.findall(r"^\| `([A-Z_]+)` \| (.*?) \|", README.read_text(), re.MULTILINE))
+    settings = load()
+    assert {name.upper() for name in Settings.model_fields} == table.keys()
+    assert (table.pop("JWT_SECRET_KEY"), table.pop("MIGRATE_ON_START")) == ("required", "not set")
+    assert settings.migrate_on_start is None
+    for name, default in table.items():
+        value = getattr(settings, name.lower())
+        said = str(value) if isinstance(value, str | URL) else json.dumps(value).removesuffix(".0")
+        assert (name, default) == (name, f"`{said}`")
+
+
+def test_a_missing_key_is_said_to_be_required(load: Load) -> None:
+    with pytest.raises(ConfigurationError, match=r"^JWT_SECRET_KEY is required: set it to 32 bytes or more"):
+        load(JWT_SECRET_KEY="")
+
+
+@pytest.mark.parametrize("name", LEAST_AND_MOST)
+def test_a_number_may_be_the_least_and_the_most(load: Load, name: str) -> None:
+    assert [getattr(load(**{name: str(value)}), name.lower()) for value in LEAST_AND_MOST[name]] == [
+        *LEAST_AND_MOST[name]
+    ]
+
+
+@pytest.mark.parametrize(("name", "value"), BEYOND)
+def test_a_number_beyond_its_limits_is_refused_by_the_name_of_its_variable(load: Load, name: str, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^{name} should be "):
+        load(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "least"), [("HS256", 32), ("HS384", 48), ("HS512", 64)], ids=["HS256", "HS384", "HS512"]
+)
+def test_a_key_is_as_long_as_its_algorithm_wants(load: Load, algorithm: str, least: int) -> None:
+    assert load(JWT_ALGORITHM=algorithm, JWT_SECRET_KEY="k" * least).jwt_algorithm == algorithm
+    with pytest.raises(ConfigurationError, match=f"is too short for {algorithm}: set it to {least} bytes"):
+        load(JWT_ALGORITHM=algorithm, JWT_SECRET_KEY="k" * (least - 1))
+
+
+def test_a_key_is_measured_in_bytes(load: Load) -> None:
+    assert load(JWT_SECRET_KEY="ä" * 16)
+
+
+def test_a_key_that_is_no_text_is_refused(load: Load) -> None:
+    with pytest.raises(ConfigurationError, match=r"^JWT_SECRET_KEY is not UTF-8 text"):
+        load(JWT_SECRET_KEY="\udcff" * 32)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "change-me-change-me-change-me-change-me",
+        "CHANGE THIS to something of your own, please",
+        "your-256-bit-secret-your-256-bit-secret",
+        "replace-with-a-real-secret-of-your-own!",
+        "a-string-secret-at-least-256-bits-long",
+        "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+    ],
+)
+def test_a_key_that_everybody_knows_is_refused(load: Load, key: str) -> None:
+    with pytest.raises(ConfigurationError, match="is an example that everybody knows"):
+        load(JWT_SECRET_KEY=key)
+
+
+def test_credentials_are_for_origins_that_are_named(load: Load) -> None:
+    named = load(CORS_ALLOW_CREDENTIALS="true", CORS_ORIGINS='["https://app.example.com"]')
+    assert named.cors_allow_credentials
+    with pytest.raises(ConfigurationError, match=r"^CORS_ALLOW_CREDENTIALS needs named origins"):
+        load(CORS_ALLOW_CREDENTIALS="true", CORS_ORIGINS='["https://app.example.com", "*"]')
+
+
+def test_proxies_are_addresses_and_networks(load: Load) -> None:
+    trusted = load(TRUSTED_PROXIES='["192.0.2.1", "2001:db8::/32"]').trusted_proxies
+    assert trusted == [ip_network("192.0.2.1/32"), ip_network("2001:db8::/32")]
+
+
+@pytest.mark.parametrize("value", ["https://app.example.com", "[", ""])
+def test_a_list_is_json_and_an_empty_variable_none(load: Load, value: str) -> None:
+    if not value:
+        assert load(CORS_ORIGINS=value).cors_origins == ["*"]
+    else:
+        with pytest.raises(ConfigurationError, match=r"^CORS_ORIGINS should be JSON, such as"):
+            load(CORS_ORIGINS=value)
+
+
+# Databases
+
+
+@pytest.mark.parametrize(
+    ("url", "driver"),
+    [
+        ("sqlite:///some.db", "sqlite+aiosqlite"),
+        ("sqlite+aiosqlite:///./some.db", "sqlite+aiosqlite"),
+        ("postgres://ann@db/service", "postgresql+asyncpg"),
+        ("postgresql://ann@db/service", "postgresql+asyncpg"),
+        ("postgresql+asyncpg://ann@/service?host=a:5432&host=b:5432", "postgresql+asyncpg"),
+    ],
+)
+def test_a_database_is_reached_through_the_driver_of_this_project(load: Load, url: str, driver: str) -> None:
+    assert load(DATABASE_URL=url).database_url.drivername == driver
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("no url", "should be a URL such as"),
+        ("postgresql://ann@db:port/service", "should be a URL such as"),
+        ("mysql://root@localhost/db", "should start with"),
+        ("sqlite://", "should name a file"),
+        ("sqlite:///", "should name a file"),
+        ("sqlite:///:memory:", "should name a file"),
+        ("sqlite:///some.db?timeout=1", "should hold nothing but a path"),
+        ("sqlite://host/some.db", "should hold nothing but a path"),
+        ("sqlite:///missing/some.db", "should name a file in a folder that exists"),
+    ],
+)
+def test_a_url_is_refused_with_its_reason(load: Load, url: str, reason: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^DATABASE_URL {reason}"):
+        load(DATABASE_URL=url)
+
+
+@pytest.mark.parametrize(
+    ("url", "said", "migrates"),
+    [
+        ("sqlite:///some.db", "", True),
+        ("postgresql://db/service", "", False),
+        ("sqlite:///some.db", "false", False),
+        ("postgresql://db/service", "true", True),
+    ],
+)
+def test_a_start_migrates_where_that_is_said_and_else_on_sqlite(
+    load: Load, url: str, said: str, migrates: bool
+) -> None:
+    assert load(DATABASE_URL=url, MIGRATE_ON_START=said).migrates_on_start is migrates
+
+
+def test_a_url_that_is_one_already_keeps_its_password(load: Load) -> None:
+    url = URL.create("postgresql+asyncpg", "ann", "secret", "db", database="service")
+    assert DatabaseSettings(database_url=url).database_url.password == "secret"
+
+
+# The file `.env`
+
+
+def test_a_file_of_others_variables_is_read_too(load: Load) -> None:
+    Path(".env").write_text("JWT_EXPIRATION_MINUTES=7\nSOMEBODY_ELSES=1\nCORS_ORIGINS=\n")
+    settings = load()
+    assert (settings.jwt_expiration_minutes, settings.cors_origins) == (7, ["*"])
+
+
+def test_a_file_that_is_no_text_is_refused(load: Load) -> None:
+    Path(".env").write_bytes(b"JWT_ALGORITHM=\xff\n")
+    with pytest.raises(ConfigurationError, match=r"^\.env should be UTF-8 text$"):
+        load()
+
+
+# What becomes known of secrets
+
+
+def test_commands_that_only_touch_the_database_need_no_key(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JWT_SECRET_KEY", raising=False)
+    assert load_settings(DatabaseSettings).database_url.database == "./tradingagents.db"
+
+
+def test_all_that_is_wrong_is_said_at_once_and_no_value_is_repeated(load: Load) -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        load(JWT_ALGORITHM="MySecret", DATABASE_POOL_SIZE="MySecret", DATABASE_URL="foo://ann:MySecret@db/x")
+    assert {part.split()[0] for part in str(refusal.value).split("; ")} == {
+        "JWT_ALGORITHM",
+        "DATABASE_POOL_SIZE",
+        "DATABASE_URL",
+    }
+    assert "MySecret" not in str(refusal.value)
+    assert refusal.value.__suppress_context__
+
+
+def test_whoever_makes_settings_of_their_own_reads_no_value_in_a_refusal_either(load: Load) -> None:
+    with pytest.raises(ValidationError) as refusal:
+        Settings(jwt_secret_key="MySecret", jwt_algorithm="MySecret", database_url="foo://ann:MySecret@db/x")
+    assert "MySecret" not in str(refusal.value)
+
+
+def test_the_key_is_not_shown(load: Load) -> None:
+    assert KEY not in repr(load())
+
+
+def test_settings_stay_as_they_were_checked(load: Load) -> None:
+    settings = load()
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.cors_allow_credentials = True
