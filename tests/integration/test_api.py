@@ -336,6 +336,24 @@ async def test_a_page_is_what_skip_limit_and_active_only_say(api: Api) -> None:
     assert list(page["items"][0]) == FIELDS
 
 
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [("", ["on", "off"]), ("?active_only=false", ["on", "off"]), ("?active_only=true", ["on"])],
+)
+async def test_inactive_strategies_are_left_out_when_that_is_asked_for(api: Api, query: str, names: list[str]) -> None:
+    for name in ("on", "off"):
+        await api.ann.post(STRATEGIES, json={"name": name, "is_active": name == "on"})
+    assert [item["name"] for item in (await api.ann.get(STRATEGIES + query)).json()["items"]] == names
+
+
+async def test_all_that_is_wrong_with_a_body_is_said_at_once(api: Api) -> None:
+    wrong = {"name": "", "description": 1, "parameters": {"n": 2**63}, "is_active": "yes"}
+    response = await api.ann.post(STRATEGIES, json=wrong)
+
+    assert response.status_code == 422
+    assert [problem["loc"] for problem in response.json()["detail"]] == [["body", field] for field in wrong]
+
+
 @pytest.mark.parametrize("query", ["limit=1000", "limit=1", "skip=9223372036854775807", "active_only=false"])
 async def test_the_limits_of_the_query_are_allowed(api: Api, query: str) -> None:
     assert (await api.ann.get(f"{STRATEGIES}?{query}")).status_code == 200

@@ -204,6 +204,24 @@ def test_a_password_is_no_argument(shared_machine: Machine) -> None:
     assert [each.returncode for each in ended] == [2, 2, 2]
 
 
+def test_a_password_is_a_line_however_it_ends(server_machine: Machine, server: Server, numbers: Iterator[int]) -> None:
+    ends = ["", "\n", "\r\n", "\nanother line\n"]
+    emails = [f"line{next(numbers)}@example.com" for _ in ends]
+    for email, end in zip(emails, ends, strict=True):
+        created = server_machine.run(*CREATE, email, "--password-stdin", typed=f" {PASSWORD} {end}")
+        assert created.returncode == 0, created.stderr
+    assert [server.log_in(email, f" {PASSWORD} ").status_code for email in emails] == [200] * 4
+
+
+def test_a_mistake_of_the_program_shows_no_password(used_machine: Machine) -> None:
+    with closing(sqlite3.connect(used_machine.folder / "tradingagents.db")) as connection:
+        connection.execute("ALTER TABLE users RENAME COLUMN created_at TO made_at")
+    ended = used_machine.run(*CREATE, "b@example.com", "--password-stdin", typed=f"{OTHER_PASSWORD}\n")
+    assert ended.returncode != 0
+    assert ended.stderr.startswith("Traceback (most recent call last):\n")
+    assert OTHER_PASSWORD not in ended.stdout + ended.stderr
+
+
 def test_a_new_password_is_asked_for_twice_and_not_shown(machine: Machine) -> None:
     answers = [("Password: ", f"{PASSWORD}\n"), ("confirmation: ", f"{PASSWORD}\n")]
     status, screen = machine.run_on_terminal(*CREATE, EMAIL, answers=answers)

@@ -105,6 +105,12 @@ def test_every_route_has_its_operation_id_and_its_statuses(document: dict[str, A
     } == STATUSES
 
 
+@pytest.mark.parametrize("name", ["StrategyOut", "StrategyPage", "Token", "Health", "Error", "Problem"])
+def test_an_answer_always_has_all_its_fields(document: dict[str, Any], name: str) -> None:
+    schema = document["components"]["schemas"][name]
+    assert set(schema["required"]) == schema["properties"].keys()
+
+
 def test_every_error_answer_has_its_body(document: dict[str, Any]) -> None:
     for operations in document["paths"].values():
         for operation in operations.values():

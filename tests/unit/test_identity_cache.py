@@ -244,6 +244,19 @@ async def test_what_was_read_while_a_change_was_made_is_not_remembered(
     assert await look(store, ann) == ann.deactivated(at=CHANGED)
 
 
+async def test_who_was_found_while_a_strategy_was_written_is_remembered(
+    store: Store, watched: WatchedStore, ann: User
+) -> None:
+    watched.may_answer.clear()
+    reader = asyncio.ensure_future(look(store, ann))
+    await watched.reading.wait()
+    await add_strategy(store, ann, StrategyContent(name="a"))
+    watched.may_answer.set()
+    await reader
+    await look(store, ann)
+    assert watched.reads == 1
+
+
 async def test_what_was_read_before_a_change_was_kept_is_forgotten_when_it_is(store: Store, ann: User) -> None:
     async with store.write() as work:
         await work.lock_user(ann.id)

@@ -351,6 +351,16 @@ def test_a_claim_that_is_there_twice_is_refused():
     assert_refused(signed(compact(CLAIMS).replace(b'"sub":"7"', b'"sub":"7","sub":"8"')))
 
 
+def test_a_token_that_lasts_no_time_is_refused_also_before_that_time():
+    assert_refused(signed(compact(CLAIMS | {"iat": ISSUED + 30, "exp": ISSUED + 30})))
+
+
+def test_the_longest_lifetime_is_taken():
+    tokens = service(lifetime=LIFETIME_MAX)
+    claims = tokens.verify(tokens.issue(user_id=7))
+    assert claims.expires_at - claims.issued_at == LIFETIME_MAX
+
+
 def test_an_expired_token_is_refused():
     assert_refused(signed(compact(CLAIMS | {"iat": ISSUED - 3600, "exp": ISSUED - 1})))
     assert_refused(signed(compact(CLAIMS | {"iat": ISSUED - 3600, "exp": ISSUED})))

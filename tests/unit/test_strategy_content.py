@@ -66,6 +66,8 @@ def test_a_name_alone_makes_an_active_strategy_without_description_and_parameter
 
 def test_a_name_has_at_least_one_character():
     assert fault_of(name="") == ("name", "string_too_short")
+    with pytest.raises(InvalidInput, match=r"^name should have at least 1 character$"):
+        StrategyContent(name="")
 
 
 @pytest.mark.parametrize("character", ["x", "🙂"])

@@ -14,7 +14,11 @@ SECONDS: Final = 120
 """After which the run counts as hanging, on however busy a machine."""
 
 ANOTHER_PACKAGE: Final = """
+import gc
 import warnings
+
+def collect():
+    gc.collect()
 
 def warn(message, category, **more):
     warnings.warn(message, category, **more)
@@ -64,14 +68,19 @@ def test_a_file_of_this_project_cannot_be_compiled_without_a_warning():
     compile("'\\\\d'", FILE, "exec")
 
 
+def noticed_by_another_package(thing):
+    holder = [thing]
+    holder.append(holder)
+    del thing, holder
+    another_package.collect()
+
+
 def test_a_file_stays_open():
-    open(os.devnull)
-    gc.collect()
+    noticed_by_another_package(open(os.devnull))
 
 
 def test_a_coroutine_is_never_awaited():
-    forgotten()
-    gc.collect()
+    noticed_by_another_package(forgotten())
 
 
 def test_a_thread_dies():
