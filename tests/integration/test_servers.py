@@ -183,6 +183,22 @@ def test_requests_are_logged_only_when_asked_for(machine: Machine, command: tupl
     assert server.output().count(f'"GET {STRATEGIES} HTTP/1.1" 401') == times
 
 
+def test_what_the_service_logs_is_left_to_whoever_has_said_where_logs_go(machine: Machine) -> None:
+    handler = {"class": "logging.StreamHandler", "formatter": "plain"}
+    configuration = {
+        "version": 1,
+        "formatters": {"plain": {"format": "as configured: %(message)s"}},
+        "handlers": {"plain": handler},
+        "root": {"handlers": ["plain"], "level": "INFO"},
+    }
+    (machine.folder / "logging.json").write_text(json.dumps(configuration))
+    with machine.serving(*UVICORN, "--log-config", "logging.json") as server:
+        server.log_in(EMAIL, PASSWORD)
+        server.stop()
+    (line,) = [line for line in server.output().splitlines() if "refused for an unknown user" in line]
+    assert line.startswith("as configured: Login from ")
+
+
 def test_requests_are_logged_under_the_address_of_their_connection_whatever_they_say_of_themselves(
     machine: Machine,
 ) -> None:
