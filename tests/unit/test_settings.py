@@ -57,6 +57,7 @@ def test_the_defaults_are_those_of_the_readme(load: Load) -> None:
     assert {name.upper() for name in Settings.model_fields} == table.keys()
     assert (table.pop("JWT_SECRET_KEY"), table.pop("MIGRATE_ON_START")) == ("required", "not set")
     assert settings.migrate_on_start is None
+    assert (table.pop("ROOT_PATH"), settings.root_path) == ("not set", "")
     for name, default in table.items():
         value = getattr(settings, name.lower())
         said = str(value) if isinstance(value, str | URL) else json.dumps(value).removesuffix(".0")
