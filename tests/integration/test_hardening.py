@@ -237,11 +237,22 @@ def connected(server: Server) -> socket.socket:
     return connection
 
 
-def test_a_head_that_goes_on_and_on_is_cut_off(shared_server: Server) -> None:
+@pytest.mark.parametrize(
+    "begin",
+    [
+        b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Filler: ",
+        b"POST /health HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Filler: ",
+    ],
+    ids=["a head", "trailers"],
+)
+def test_a_head_or_trailers_that_go_on_and_on_are_cut_off(shared_server: Server, begin: bytes) -> None:
+    process = psutil.Process(shared_server.process.pid)
+    before = process.memory_info().rss
     with connected(shared_server) as connection:
-        connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Filler: ")
+        connection.sendall(begin)
         with pytest.raises(ConnectionError):
             connection.sendall(b"x" * (64 * 1024 * 1024))
+    assert process.memory_info().rss - before < 32 * 1024 * 1024
     assert shared_server.client.get("/health").status_code == 200
 
 
