@@ -76,7 +76,7 @@ class CloseAfterUpgrade:
         async def receive_unless_lost() -> Message:
             nonlocal waits_for_body
             message = await receive()
-            if waits_for_body and message["type"] == "http.request" and not message.get("body"):
+            if waits_for_body and not message.get("body"):
                 if not message.get("more_body", False):
                     raise HTTPException(
                         400, "The body was lost, since the request offers an upgrade: leave Upgrade out"

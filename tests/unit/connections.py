@@ -55,16 +55,21 @@ class Recorder:
 
 
 class Connection(asyncio.Transport):
-    """The server's end of a connection, to which a protocol writes."""
+    """The server's end of a connection, to which a protocol writes.
 
-    def __init__(self, app: ASGIApp, make_protocol: MakeProtocol, **options: Any) -> None:
+    It is closed once the client has read what was written.
+    """
+
+    def __init__(self, app: ASGIApp, make_protocol: MakeProtocol, *, client_reads: bool = True, **options: Any) -> None:
         super().__init__()
-        config = Config(app, http=make_protocol, ws="none", lifespan="off", log_config=None, **options)
+        config = Config(app, http=make_protocol, lifespan="off", log_config=None, **({"ws": "none"} | options))
         config.load()
         self.state = ServerState()
         self.written = b""
         self.closed = asyncio.Event()
         self.protocol = make_protocol(config=config, server_state=self.state, app_state={})
+        self.was_written_after_the_end = False
+        self._client_reads = client_reads
         self._reading = asyncio.Event()
         self._reading.set()
         self.protocol.connection_made(self)
@@ -101,14 +106,15 @@ class Connection(asyncio.Transport):
     # What a protocol asks of its transport.
 
     def write(self, data: bytes) -> None:  # type: ignore[override]
-        assert not self.closed.is_set(), "written after the end"
+        self.was_written_after_the_end |= self.closed.is_set()
         self.written += data
 
     def close(self) -> None:
         if not self.closed.is_set():
             self.closed.set()
             self._reading.set()
-            asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
+            if self._client_reads:
+                asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
 
     def is_closing(self) -> bool:
         return self.closed.is_set()

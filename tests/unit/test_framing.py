@@ -10,9 +10,11 @@ import pytest
 from connections import Connection, Recorder, Seen
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from tradingagents_http.errors import error_response
 from tradingagents_http.middleware import CloseAfterUpgrade
 from tradingagents_http.server.framing import HEAD_MAX_BYTES, FramedRequests
 from tradingagents_http.server.limits import LimitedRequests
@@ -247,6 +249,34 @@ async def test_trailers_that_go_on_and_on_are_refused_though_each_is_short() -> 
 
 
 @pytest.mark.anyio
+async def test_each_head_on_a_connection_may_be_as_long_as_the_first() -> None:
+    head = b"GET /a HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 40_000
+    seen = await seen_by(FramedRequests, [head, b"\r\n\r\n", head, b"\r\n\r\n"])
+    assert len(seen) == 2
+
+
+@pytest.mark.anyio
+async def test_an_offer_does_not_reach_the_application() -> None:
+    names: list[bytes] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        names.extend(name for name, _ in scope["headers"])
+        await error_response(200, "")(scope, receive, send)
+
+    connection = Connection(app, FramedRequests)
+    await connection.receive([b"GET /a HTTP/1.1\r\nHost: localhost\r\n" + OFFERS[3] + b"\r\n"])
+    assert names == [b"host", b"connection"]
+
+
+@pytest.mark.anyio
+async def test_an_offer_of_a_websocket_is_ignored_also_where_uvicorn_could_take_it() -> None:
+    recorder = Recorder()
+    connection = Connection(recorder, FramedRequests, ws=asyncio.Protocol)
+    await connection.receive([b"GET /a HTTP/1.1\r\nHost: localhost\r\n" + OFFERS[2] + b"\r\n" + NEXT])
+    assert [each.path for each in recorder.seen] == ["/a", "/next"]
+
+
+@pytest.mark.anyio
 async def test_a_long_body_in_small_pieces_is_no_head() -> None:
     begin = b"POST /a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 204800\r\n\r\n"
     (seen,) = await seen_by(FramedRequests, [begin, *[b"x" * 1024] * 200])
@@ -261,6 +291,7 @@ async def test_what_is_no_http_is_refused_in_json() -> None:
     head, _, body = connection.written.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")
     assert b"content-type: application/json" in head
+    assert b"cache-control: no-store" in head
     assert body.startswith(b'{"detail":"')
     assert connection.is_closing()
 

@@ -8,7 +8,14 @@ import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tradingagents_core.errors import StoreUnavailable
-from tradingagents_http.middleware import BodyLimit, BriefStartFailure, HeadAsGet, LastResort, SafeHeaders
+from tradingagents_http.middleware import (
+    BodyLimit,
+    BriefStartFailure,
+    CloseAfterUpgrade,
+    HeadAsGet,
+    LastResort,
+    SafeHeaders,
+)
 
 LIFESPAN = {"type": "lifespan"}
 EVERYWHERE = {b"x-content-type-options", b"referrer-policy"}
@@ -188,3 +195,31 @@ def test_an_expected_error_on_the_way_changes_nothing_of_a_start_that_succeeds()
 
     brief = BriefStartFailure(application, expected=(StoreUnavailable,))
     assert sent_by(brief, LIFESPAN) == [{"type": "lifespan.startup.complete"}]
+
+
+@pytest.mark.parametrize(
+    "bodies",
+    [[b"hello"], [b"hello", b""], [b"", b"hello"], [b"hel", b"", b"lo"]],
+    ids=["at once", "with an empty end", "late", "with a pause"],
+)
+def test_a_body_that_arrives_though_an_upgrade_was_offered_is_read(bodies: list[bytes]) -> None:
+    messages = [
+        {"type": "http.request", "body": body, "more_body": number < len(bodies) - 1}
+        for number, body in enumerate(bodies)
+    ]
+    read = b""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal read
+        for _ in bodies:
+            read += (await receive())["body"]
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    async def send(message: Message) -> None:
+        pass
+
+    headers = [(b"upgrade", b"h2c"), (b"transfer-encoding", b"chunked")]
+    asyncio.run(CloseAfterUpgrade(application)({**request("POST"), "headers": headers}, receive, send))
+    assert read == b"hello"

@@ -133,3 +133,62 @@ async def test_more_requests_at_once_than_allowed_are_answered_with_503_and_wait
     await others[1].receive([REQUEST])
     assert others[1].written.startswith(b"HTTP/1.1 200 ")
     assert not others[0].is_closing()
+
+
+@pytest.mark.anyio
+async def test_a_request_that_begins_where_another_ends_has_its_own_time() -> None:
+    connection = Connection(Recorder(), NEVER)
+    await connection.receive([HEAD])
+    first = connection.protocol._deadline
+    await connection.receive([b"0123456789" + HEAD])
+    assert first is not None
+    assert connection.protocol._deadline not in (None, first)
+    assert first.cancelled()
+
+
+@pytest.mark.anyio
+async def test_a_request_that_arrives_slowly_is_not_cut_by_the_end_of_keep_alive() -> None:
+    connection = Connection(Recorder(), NEVER, timeout_keep_alive=0.02)
+    await connection.receive([REQUEST, HEAD])
+    await asyncio.sleep(0.1)
+    assert not connection.is_closing()
+
+
+@pytest.mark.anyio
+async def test_a_late_request_ends_for_the_application_though_the_client_does_not_read_the_answer() -> None:
+    ended = asyncio.Event()
+
+    async def app(scope, receive, send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        # As FastAPI answers a client that has left.
+        await send({"type": "http.response.start", "status": 400, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+        ended.set()
+
+    connection = Connection(app, SOON, client_reads=False)
+    await connection.receive([HEAD + b"hello"])
+    async with asyncio.timeout(20):
+        await ended.wait()
+    assert connection.written.startswith(b"HTTP/1.1 408 ")
+    assert connection.written.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.anyio
+async def test_nothing_is_written_any_more_to_a_connection_that_is_being_closed() -> None:
+    connection = Connection(Recorder(), SOON, client_reads=False)
+    await connection.receive([b"GET /a HTTP/1.1\r\nHost: localhost\r\nX: ", b"y\x00\r\n\r\n"])
+    written = connection.written
+    await asyncio.sleep(0.1)
+    assert written.startswith(b"HTTP/1.1 400 ")
+    assert connection.written == written
+    assert not connection.was_written_after_the_end
+
+
+@pytest.mark.anyio
+async def test_a_closed_connection_is_not_kept_in_memory_by_its_deadline() -> None:
+    connection = Connection(Recorder(), NEVER)
+    await connection.receive([HEAD])
+    connection.leave()
+    await connection.settle()
+    assert connection.protocol._deadline is None

@@ -76,7 +76,6 @@ class FramedRequests(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Have the application begin its work."""
         if not self._resuming:
-            self._bytes_without_progress = 0
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -88,7 +87,6 @@ class FramedRequests(HttpToolsProtocol):
         """End a request, unless its body has been left to another protocol."""
         if not self.parser.should_upgrade():
             self._receiving = False
-            self._bytes_without_progress = 0
             super().on_message_complete()
 
     def _parse(self, data: memoryview) -> None:
@@ -103,12 +101,10 @@ class FramedRequests(HttpToolsProtocol):
     def _resume_after_offer(self) -> None:
         """Go on with a parser that has seen the same request without the offer."""
         self.parser = httptools.HttpRequestParser(self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         framing = [b"%s: %s\r\n" % (name, value) for name, value in self.headers if name in _FRAMING]
-        version = self.scope["http_version"].encode()
         self._resuming = True
         try:
-            self.parser.feed_data(b"POST / HTTP/%s\r\n%s\r\n" % (version, b"".join(framing)))
+            self.parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n" % b"".join(framing))
         finally:
             self._resuming = False
 

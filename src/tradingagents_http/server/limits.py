@@ -13,9 +13,9 @@ _BUSY: Final = SafeHeaders(error_response(503, "Too many requests at once; try a
 class LimitedRequests(FramedRequests):
     """A connection whose requests have to arrive whole within `request_timeout` seconds.
 
-    A request that does not is answered with 408, and a connection on which nothing arrives is closed; in both cases
-    the time begins with the connection or with the first byte of a later request. While the process answers as many
-    requests as uvicorn's `limit_concurrency` says, others are answered with 503; waiting connections do not count.
+    A request that does not is answered with 408; a new connection on which nothing arrives for as long is closed. While
+    the process answers as many requests as uvicorn's `limit_concurrency` says, others are answered with 503; waiting
+    connections do not count.
     """
 
     def __init__(self, *args: Any, request_timeout: float, **options: Any) -> None:
@@ -42,13 +42,12 @@ class LimitedRequests(FramedRequests):
         super().data_received(data)
         if not self._receiving:
             self._cancel_deadline()
-        elif self._deadline is None and not self.transport.is_closing():
+        elif self._deadline is None:
             self._set_deadline()
 
     def on_message_begin(self) -> None:
-        """Begin a request, which has its own time unless it is the connection's first."""
-        if self.cycle is not None and not self._resuming:
-            self._cancel_deadline()
+        """Begin a request, which has its own time."""
+        self._cancel_deadline()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:

@@ -60,7 +60,6 @@ def serve(options: ServerOptions) -> None:
         workers=options.workers,
         reload=options.reload,
         http=partial(LimitedRequests, request_timeout=options.request_timeout),  # type: ignore[arg-type]
-        ws="none",
         access_log=options.access_log,
         server_header=False,
         # The application reads what TRUSTED_PROXIES say itself.
