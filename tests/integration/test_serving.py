@@ -40,6 +40,11 @@ def all_received(connection: socket.socket) -> bytes:
     return received
 
 
+def workers_of(server: Server) -> list[psutil.Process]:
+    children = psutil.Process(server.process.pid).children()
+    return [process for process in children if "spawn_main" in str(process.cmdline())]
+
+
 # Stopping
 
 
@@ -74,6 +79,13 @@ def test_a_server_ends_though_a_client_does_not_read_its_answer(machine: Machine
         connection.sendall(ask * 8)
         # The beginning has come, so the rest is on its way.
         assert connection.recv(1)
+        server.stop()
+
+
+def test_a_server_ends_though_a_worker_hangs(machine: Machine) -> None:
+    with machine.serving(*SERVE, "--workers", "2", "--graceful-timeout", "0") as server:
+        server.wait_for_output("Application startup complete.", times=2)
+        workers_of(server)[0].suspend()
         server.stop()
 
 
@@ -178,6 +190,7 @@ BEHIND_A_PREFIX: Final = {
     "gunicorn": (GUNICORN, (), {"ROOT_PATH": "/trading/api"}),
     "uvicorn": (UVICORN, (), {"ROOT_PATH": "/trading/api"}),
     "uvicorn with --root-path": (UVICORN, ("--root-path", "/trading/api"), {}),
+    "uvicorn that knows better": (UVICORN, ("--root-path", "/trading/api"), {"ROOT_PATH": "/another"}),
 }
 
 
@@ -236,12 +249,7 @@ def test_requests_beyond_the_limit_are_answered_with_503_and_the_limit_is_no_lim
 def test_a_worker_that_is_killed_is_replaced(machine: Machine) -> None:
     with machine.serving(*SERVE, "--workers", "2") as server:
         server.wait_for_output("Application startup complete.", times=2)
-        workers = [
-            process
-            for process in psutil.Process(server.process.pid).children()
-            if "spawn_main" in str(process.cmdline())
-        ]
-        workers[0].kill()
+        workers_of(server)[0].kill()
         server.wait_for_output("Application startup complete.", times=3)
         assert httpx.get(server.client.base_url.join("/health"), trust_env=False).status_code == 200
         assert server.process.poll() is None

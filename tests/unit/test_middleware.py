@@ -197,6 +197,19 @@ def test_an_expected_error_on_the_way_changes_nothing_of_a_start_that_succeeds()
     assert sent_by(brief, LIFESPAN) == [{"type": "lifespan.startup.complete"}]
 
 
+def test_a_cancelled_request_is_answered_with_503_unless_its_answer_has_begun() -> None:
+    async def cancelled(scope: Scope, receive: Receive, send: Send) -> None:
+        raise asyncio.CancelledError
+
+    async def cancelled_within(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start())
+        raise asyncio.CancelledError
+
+    assert [message.get("status") for message in sent_by(LastResort(cancelled), request())] == [503, None]
+    with pytest.raises(asyncio.CancelledError):
+        sent_by(LastResort(cancelled_within), request())
+
+
 @pytest.mark.parametrize(
     "bodies",
     [[b"hello"], [b"hello", b""], [b"", b"hello"], [b"hel", b"", b"lo"]],

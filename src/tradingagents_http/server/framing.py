@@ -108,9 +108,6 @@ class FramedRequests(HttpToolsProtocol):
         finally:
             self._resuming = False
 
-    def _should_upgrade(self) -> bool:
-        return False
-
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: object) -> None:
         self._running = cycle
         super()._start_asgi_task(cycle, app)  # type: ignore[arg-type]
