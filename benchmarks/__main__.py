@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from benchmarks import against, footprint, growth, levers, load, logins, report, soak, throughput
+from benchmarks import against, footprint, growth, levers, load, logins, report, soak, standing_back, throughput
 from benchmarks.databases import servers
 from benchmarks.rounds import Pace
 
@@ -55,6 +55,13 @@ def measure_only(
     module = PARTS[part]
     with servers() as both:
         _shown(module.measured(both, _pace(module.PACE, rounds, seconds)))
+
+
+@app.command("standing-back")
+def measure_standing_back(rounds: Rounds = None, seconds: Seconds = None) -> None:
+    """How the thread that hashes passwords should be scheduled, with cores that are idle and busy."""
+    with servers() as both:
+        _shown(standing_back.measured(both, _pace(standing_back.PACE, rounds, seconds)))
 
 
 @app.command("against")

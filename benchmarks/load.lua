@@ -1,5 +1,5 @@
--- Sends the requests of a file, one after another: a line is method, path, authorization, content type and body, parted by
--- tabs, and `#` in a body stands for a number that no other request has. Prints what came of it as one line of JSON.
+-- Sends the requests of a file, one after another: a line is method, path, authorization, content type, the address
+-- that a proxy says it comes from, and body, parted by tabs, and `#` in a body stands for a number that no other request has. Prints what came of it as one line of JSON.
 
 local requests = {}
 local sent = 0
@@ -7,10 +7,11 @@ local first
 
 function init(args)
   for line in io.lines(args[1]) do
-    local method, path, authorization, content_type, body = line:match("(.-)\t(.-)\t(.-)\t(.-)\t(.*)")
+    local method, path, authorization, content_type, source, body = line:match("(.-)\t(.-)\t(.-)\t(.-)\t(.-)\t(.*)")
     local headers = {}
     if authorization ~= "" then headers["Authorization"] = authorization end
     if content_type ~= "" then headers["Content-Type"] = content_type end
+    if source ~= "" then headers["X-Forwarded-For"] = source end
     local each = { method = method, path = path, headers = headers, body = body ~= "" and body or nil }
     if not body:find("#", 1, true) then each.made = wrk.format(method, path, headers, each.body) end
     requests[#requests + 1] = each

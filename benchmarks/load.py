@@ -37,6 +37,8 @@ class Request:
     status: int
     authorization: str = ""
     content_type: str = ""
+    source: str = ""
+    """The address that a proxy says it comes from."""
     body: str = ""
 
 
@@ -63,7 +65,12 @@ def ask(client: httpx.Client, request: Request, number: int = 0) -> httpx.Respon
 
     The server is not left with an open connection.
     """
-    headers = {"Authorization": request.authorization, "Content-Type": request.content_type, "Connection": "close"}
+    headers = {
+        "Authorization": request.authorization,
+        "Content-Type": request.content_type,
+        "X-Forwarded-For": request.source,
+        "Connection": "close",
+    }
     response = client.request(
         request.method,
         request.path,
@@ -103,7 +110,8 @@ class Load:
         """What `load.lua` has to say."""
         with tempfile.NamedTemporaryFile("w", suffix=".tsv") as file:
             for each in self.requests:
-                print(each.method, each.path, each.authorization, each.content_type, each.body, sep="\t", file=file)
+                line = (each.method, each.path, each.authorization, each.content_type, each.source, each.body)
+                print(*line, sep="\t", file=file)
             file.flush()
             pace = ("-t1", f"-c{self.connections}", f"-d{seconds}s", "--timeout", f"{_SLOWEST_SECONDS}s")
             script = ("-s", str(_SCRIPT), str(self.client.base_url), "--", file.name, str(first_number))

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 import argon2
 from argon2.exceptions import Argon2Error, VerifyMismatchError
+from argon2.low_level import hash_secret_raw
 
 from tradingagents_core.errors import PasswordHasherBusy
 from tradingagents_core.ports import PasswordHasher
@@ -20,6 +21,9 @@ MEMORY_KIB_MIN: Final = 19_456
 TIME_COST_MIN: Final = 2
 PARALLELISM_MIN: Final = 1
 """Together with the two above: the least that OWASP's Password Storage Cheat Sheet accepts for argon2id."""
+
+ARGON2_MEMORY_KIB_FOR_A_LANE: Final = 8
+"""The least memory that argon2 takes (RFC 9106, 3.1)."""
 
 WAITING_MAX: Final = 100
 """How many passwords may wait for a thread: about two seconds' work for one."""
@@ -50,10 +54,11 @@ class Argon2PasswordHasher(PasswordHasher):
         threads: int = THREADS,
     ) -> None:
         self._argon2 = argon2.PasswordHasher(time_cost=time_cost, memory_cost=memory_kib, parallelism=parallelism)
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="argon2", initializer=_give_way)
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="argon2", initializer=_stand_back)
         self._under_way_max = threads + WAITING_MAX
         self._under_way = 0
         self._nobodys_hash = self._argon2.hash(secrets.token_bytes(16))
+        self._parameters = argon2.extract_parameters(self._nobodys_hash)
 
     async def hash(self, password: str) -> str:
         return await self._in_a_thread(self._hash, password)
@@ -65,7 +70,7 @@ class Argon2PasswordHasher(PasswordHasher):
 
     def needs_rehash(self, password_hash: str) -> bool:
         made = argon2.extract_parameters(password_hash)
-        now = argon2.extract_parameters(self._nobodys_hash)
+        now = self._parameters
         return (
             made.type is not now.type
             or made.version < now.version
@@ -88,20 +93,52 @@ class Argon2PasswordHasher(PasswordHasher):
         return self._argon2.hash(_encoded(password))
 
     def _verify(self, password: str, password_hash: str) -> bool:
+        matches = False
         try:
-            return self._argon2.verify(password_hash, _encoded(password))
+            matches = self._argon2.verify(password_hash, _encoded(password))
         except VerifyMismatchError:
-            return False
+            pass
         except (Argon2Error, ValueError):
             _log.error("A stored password hash cannot be read; its user cannot log in until the password is set again")
+            self._do_the_rest(password, done=0)
             return False
+        self._do_the_rest(password, done=_work(argon2.extract_parameters(password_hash)))
+        return matches
+
+    def _do_the_rest(self, password: str, *, done: float) -> None:
+        """Do what is missing to the work of a hash that is made now.
+
+        Otherwise an account whose hash was made with weaker parameters would answer sooner than one that does not
+        exist, until its user logs in.
+        """
+        now = self._parameters
+        share = 1 - done / _work(now)
+        memory_kib = round(now.memory_cost * share)
+        # Less than this argon2 does not take, and nobody notices.
+        if memory_kib < ARGON2_MEMORY_KIB_FOR_A_LANE * now.parallelism:
+            return
+        hash_secret_raw(
+            _encoded(password),
+            b"\0" * now.salt_len,
+            time_cost=now.time_cost,
+            memory_cost=memory_kib,
+            parallelism=now.parallelism,
+            hash_len=now.hash_len,
+            type=now.type,
+        )
 
 
-def _give_way() -> None:
+def _stand_back() -> None:
     """Have this thread wait for others who want a core, so that logins do not hold up everybody else's requests."""
     # Only Linux counts a thread's niceness for itself; elsewhere it would be the whole process that gives way.
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+
+
+def _work(parameters: argon2.Parameters) -> float:
+    """How long a hash takes with these parameters, compared with others: its lanes are computed at once."""
+    cores = os.cpu_count() or 1
+    return parameters.memory_cost * parameters.time_cost / min(parameters.parallelism, cores)
 
 
 def _encoded(password: str) -> bytes:

@@ -8,8 +8,10 @@ from dependency_injector import containers, providers
 
 from tradingagents_adapters.argon2_passwords import Argon2PasswordHasher
 from tradingagents_adapters.clock import utc_now
+from tradingagents_adapters.fallback_login_failures import FallbackLoginFailures
 from tradingagents_adapters.identity_cache import IdentityCache
 from tradingagents_adapters.jwt_tokens import JwtTokenService
+from tradingagents_adapters.login_queue import RoundRobinLoginQueue
 from tradingagents_adapters.settings import ConfigurationError, DatabaseSettings
 from tradingagents_adapters.sql import migrate, open_database
 from tradingagents_adapters.sql.login_failures import SqlLoginFailures
@@ -21,8 +23,8 @@ from tradingagents_core.use_cases import UseCases
 class Container(containers.DeclarativeContainer):
     """Every part of the service, made when it is first asked for. Any part can be overridden with another adapter.
 
-    `tokens`, `identity_cache` and `use_cases` need all `Settings`, `passwords` needs `AccountSettings`; the other parts
-    make do with `DatabaseSettings`.
+    `tokens`, `identity_cache` and `use_cases` need all `Settings`, `passwords` and `login_queue` need
+    `AccountSettings`; the other parts make do with `DatabaseSettings`.
     """
 
     settings = providers.Dependency(instance_of=DatabaseSettings)
@@ -30,7 +32,7 @@ class Container(containers.DeclarativeContainer):
     clock = providers.Object(utc_now)
     database = providers.Singleton(open_database, settings)
     store = providers.Singleton(SqlStore, database)
-    failures = providers.Singleton(SqlLoginFailures, database)
+    failures = providers.Singleton(FallbackLoginFailures, providers.Singleton(SqlLoginFailures, database))
     passwords = providers.Singleton(
         Argon2PasswordHasher,
         memory_kib=settings.provided.password_hash_memory_kib,
@@ -38,6 +40,7 @@ class Container(containers.DeclarativeContainer):
         parallelism=settings.provided.password_hash_parallelism,
         threads=settings.provided.password_hash_threads,
     )
+    login_queue = providers.Singleton(RoundRobinLoginQueue, turns=settings.provided.password_hash_threads)
     tokens = providers.Singleton(
         JwtTokenService,
         secret_key=settings.provided.jwt_secret_key.get_secret_value.call(),
@@ -47,7 +50,13 @@ class Container(containers.DeclarativeContainer):
     )
     identity_cache = providers.Singleton(IdentityCache, store, seconds=settings.provided.identity_cache_seconds)
     use_cases = providers.Singleton(
-        UseCases.over, store=identity_cache, failures=failures, tokens=tokens, passwords=passwords, clock=clock
+        UseCases.over,
+        store=identity_cache,
+        failures=failures,
+        login_queue=login_queue,
+        tokens=tokens,
+        passwords=passwords,
+        clock=clock,
     )
 
 

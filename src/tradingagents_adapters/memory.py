@@ -5,19 +5,23 @@ process.
 """
 
 import asyncio
-from collections import ChainMap
+from collections import ChainMap, OrderedDict
 from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import count
+from typing import Final
 
-from tradingagents_core.domain.login_throttle import FORGOTTEN_AFTER, FailureCount
+from tradingagents_core.domain.login_throttle import FailureCount
 from tradingagents_core.domain.page import Page
 from tradingagents_core.domain.strategy import Strategy, StrategyContent
 from tradingagents_core.domain.user import User
 from tradingagents_core.errors import EmailTaken, StrategyNameTaken, StrategyNotFound, UserNotFound
 from tradingagents_core.ports import LoginFailures, Store, StoreView, StoreWork
+
+FAILURE_COUNTS_MAX: Final = 100_000
+"""How many counts of failed logins are kept, some 30 MB of them."""
 
 
 @dataclass(slots=True)
@@ -139,19 +143,34 @@ class MemoryStore(Store):
 
 
 class MemoryLoginFailures(LoginFailures):
-    """Counts failed logins in memory, for one process."""
+    """Counts failed logins in memory, for one process.
+
+    It keeps at most `FAILURE_COUNTS_MAX` counts; beyond that the one whose last failure came first is dropped.
+    """
 
     def __init__(self) -> None:
-        self._counts: dict[str, FailureCount] = {}
+        self._counts: OrderedDict[str, FailureCount] = OrderedDict()
+        """In the order of their last failures."""
 
     async def find(self, keys: Sequence[str]) -> Mapping[str, FailureCount]:
         return {key: self._counts[key] for key in keys if key in self._counts}
 
     async def add(self, keys: Sequence[str], *, at: datetime) -> None:
-        self._counts = {key: count for key, count in self._counts.items() if at - count.last_at <= FORGOTTEN_AFTER}
         for key in keys:
-            before = self._counts.get(key)
-            self._counts[key] = FailureCount(count=before.count + 1 if before else 1, last_at=at)
+            before = self._counts.pop(key, None)
+            goes_on = before is not None and not before.is_forgotten(now=at)
+            self._counts[key] = FailureCount(count=before.count + 1 if before and goes_on else 1, last_at=at)
+        while len(self._counts) > FAILURE_COUNTS_MAX or next(iter(self._counts.values())).is_forgotten(now=at):
+            self._counts.popitem(last=False)
+
+    def take_back(self, keys: Sequence[str]) -> None:
+        """Count one failure less under each of the keys that have a count."""
+        for key in keys:
+            count = self._counts.get(key)
+            if count is not None and count.count > 1:
+                self._counts[key] = replace(count, count=count.count - 1)
+            elif count is not None:
+                del self._counts[key]
 
     async def clear(self, keys: Sequence[str]) -> None:
         for key in keys:

@@ -20,6 +20,7 @@ from tradingagents_adapters.argon2_passwords import Argon2PasswordHasher
 from tradingagents_adapters.clock import utc_now
 from tradingagents_adapters.container import Container, running
 from tradingagents_adapters.jwt_tokens import JwtTokenService
+from tradingagents_adapters.login_queue import RoundRobinLoginQueue
 from tradingagents_adapters.memory import MemoryLoginFailures, MemoryStore
 from tradingagents_adapters.settings import (
     AccountSettings,
@@ -124,6 +125,7 @@ def openapi() -> None:
     core = UseCases.over(
         store=MemoryStore(),
         failures=MemoryLoginFailures(),
+        login_queue=RoundRobinLoginQueue(turns=1),
         tokens=tokens,
         passwords=Argon2PasswordHasher(),
         clock=utc_now,

@@ -44,7 +44,7 @@ class TooManyAttempts(TradingAgentsError):
     """The caller has to wait `retry_after` seconds before the next try."""
 
     def __init__(self, *, retry_after: int) -> None:
-        super().__init__("Too many failed logins; try again later")
+        super().__init__("Too many attempts to log in; try again later")
         self.retry_after = retry_after
 
 
@@ -104,7 +104,14 @@ class PasswordHasherBusy(Unavailable):
     """More passwords are waiting to be hashed than would be in reasonable time."""
 
     def __init__(self) -> None:
-        super().__init__("Too many logins at once; try again shortly", reason="the queue of passwords is full")
+        super().__init__("Too many logins at once; try again shortly", reason="too many passwords wait to be hashed")
+
+
+class LoginTookTooLong(Unavailable):
+    """The password could not be checked in time, because the database or the machine is slow."""
+
+    def __init__(self) -> None:
+        super().__init__("The login took too long; try again shortly", reason="a login took too long")
 
 
 class StoreUnavailable(Unavailable):

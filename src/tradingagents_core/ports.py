@@ -2,11 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime
 from typing import TypeAlias
 
-from tradingagents_core.domain.login_throttle import FailureCount
+from tradingagents_core.domain.login_throttle import FailureCount, LoginAttempt
 from tradingagents_core.domain.page import Page
 from tradingagents_core.domain.strategy import Strategy, StrategyContent
 from tradingagents_core.domain.token import TokenClaims
@@ -133,7 +133,7 @@ class Store(ABC):
 class LoginFailures(ABC):
     """Counts failed logins under keys, for all processes of the service alike.
 
-    Every method may raise `StoreUnavailable`.
+    Keys are those of `LoginAttempt`. Every method may raise `StoreUnavailable`.
     """
 
     @abstractmethod
@@ -142,14 +142,44 @@ class LoginFailures(ABC):
 
     @abstractmethod
     async def add(self, keys: Sequence[str], *, at: datetime) -> None:
-        """Count one more failure `at` this time under each key; two at once are counted as two.
+        """Count one more failure `at` this time under each key; two at once are counted as two, in any order of keys.
 
-        A count whose last failure is more than `FORGOTTEN_AFTER` ago starts anew.
+        A count whose last failure is more than `FORGOTTEN_AFTER` ago starts anew. Counts under other keys that are as
+        old are removed by and by, so that keys that are never used again do not pile up.
         """
 
     @abstractmethod
     async def clear(self, keys: Sequence[str]) -> None:
-        """Forget the counts under these keys."""
+        """Forget the counts under these keys, and no others."""
+
+
+class LoginQueue(ABC):
+    """Says which attempt to log in may have its password checked next, in this process.
+
+    Hashes are slow on purpose, and few are computed at once; whoever waits for one should not have to wait for
+    everybody who guesses.
+    """
+
+    @abstractmethod
+    def under_way(self, keys: Sequence[str]) -> Mapping[str, int]:
+        """How many attempts are under way under those of the keys that have any."""
+
+    @abstractmethod
+    def entered(self, attempt: LoginAttempt) -> AbstractContextManager[None]:
+        """A block in which this attempt is under way under each of its `keys`."""
+
+    @abstractmethod
+    def turn(self, attempt: LoginAttempt, *, failures: int) -> AbstractAsyncContextManager[None]:
+        """A block that is entered when it is this attempt's turn, and that passes the turn on when it ends.
+
+        `failures` is how many recent failures the attempt's source has. Sources without any come first. Otherwise
+        turns go round by source, not by arrival. An attempt whose caller is cancelled leaves the queue.
+
+        Raises:
+            TooManyAttempts: of this source `QUEUED_OF_A_SOURCE` attempts wait already, or
+                `QUEUED_ON_AN_ACCOUNT_FROM_ONE_SOURCE` of this source on this account; it is raised at once.
+            PasswordHasherBusy: the turn has not come within `TURN_SECONDS`, or too many others wait.
+        """
 
 
 class TokenService(ABC):
@@ -186,7 +216,8 @@ class PasswordHasher(ABC):
     async def verify(self, *, password: str, password_hash: str | None) -> bool:
         """Whether this hash was made from this password; a hash that cannot be read was not.
 
-        None stands for a user who does not exist: the answer is no, and takes as much work as a yes.
+        None stands for a user who does not exist: the answer is no, and takes as much work as a yes. A hash that was
+        made with weaker parameters than hashes are made with now, or that cannot be read, takes as much work, too.
         """
 
     @abstractmethod

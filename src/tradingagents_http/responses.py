@@ -18,7 +18,7 @@ _DESCRIPTIONS: Final = {
     413: "Content Too Large",
     415: "Unsupported Media Type",
     422: "Validation Error - Failed Pydantic validation",
-    429: "Too Many Requests - Too many failed logins",
+    429: "Too Many Requests - Too many attempts to log in",
     500: "Internal Server Error",
     503: "Service Unavailable - Try again shortly",
 }

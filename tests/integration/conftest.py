@@ -19,6 +19,7 @@ from sqlalchemy.engine import URL
 from tradingagents_adapters.argon2_passwords import Argon2PasswordHasher
 from tradingagents_adapters.clock import utc_now
 from tradingagents_adapters.jwt_tokens import JwtTokenService
+from tradingagents_adapters.login_queue import RoundRobinLoginQueue
 from tradingagents_adapters.memory import MemoryLoginFailures, MemoryStore
 from tradingagents_adapters.settings import DatabaseSettings
 from tradingagents_adapters.sql import open_database
@@ -154,6 +155,7 @@ async def open_api(store: Store) -> AsyncIterator[Api]:
     core = UseCases.over(
         store=store,
         failures=MemoryLoginFailures(),
+        login_queue=RoundRobinLoginQueue(turns=1),
         tokens=JwtTokenService(secret_key="k" * 64, algorithm="HS256", lifetime=timedelta(minutes=30), clock=utc_now),
         passwords=Argon2PasswordHasher(memory_kib=8, time_cost=1),
         clock=utc_now,

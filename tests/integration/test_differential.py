@@ -21,6 +21,7 @@ from sqlalchemy.engine import URL
 
 from tradingagents_adapters.argon2_passwords import Argon2PasswordHasher
 from tradingagents_adapters.jwt_tokens import JwtTokenService
+from tradingagents_adapters.login_queue import RoundRobinLoginQueue
 from tradingagents_adapters.memory import MemoryLoginFailures, MemoryStore
 from tradingagents_adapters.settings import DatabaseSettings
 from tradingagents_adapters.sql import open_database
@@ -405,6 +406,7 @@ async def services(
             core = UseCases.over(
                 store=store,
                 failures=failures,
+                login_queue=RoundRobinLoginQueue(turns=1),
                 tokens=JwtTokenService(secret_key="k" * 64, algorithm="HS256", lifetime=timedelta(days=1), clock=clock),
                 passwords=Argon2PasswordHasher(memory_kib=8, time_cost=1),
                 clock=clock,

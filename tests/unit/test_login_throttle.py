@@ -6,6 +6,7 @@ import pytest
 
 from tradingagents_adapters.argon2_passwords import Argon2PasswordHasher
 from tradingagents_adapters.jwt_tokens import JwtTokenService
+from tradingagents_adapters.login_queue import RoundRobinLoginQueue
 from tradingagents_adapters.memory import MemoryLoginFailures, MemoryStore
 from tradingagents_core.domain.login_throttle import (
     FORGOTTEN_AFTER,
@@ -32,6 +33,7 @@ class World:
         self.core = UseCases.over(
             store=MemoryStore(),
             failures=MemoryLoginFailures(),
+            login_queue=RoundRobinLoginQueue(turns=1),
             tokens=JwtTokenService(secret_key="k" * 64, algorithm="HS256", lifetime=timedelta(minutes=30), clock=clock),
             passwords=Argon2PasswordHasher(memory_kib=8, time_cost=1),
             clock=clock,

@@ -1,9 +1,11 @@
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import FrozenInstanceError, dataclass, field, fields, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -12,7 +14,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tradingagents_adapters.jwt_tokens import JwtTokenService
+from tradingagents_adapters.login_queue import RoundRobinLoginQueue
 from tradingagents_adapters.memory import MemoryLoginFailures, MemoryStore
+from tradingagents_core.domain.login_throttle import LoginAttempt
 from tradingagents_core.domain.page import Page
 from tradingagents_core.domain.parameters import Parameters
 from tradingagents_core.domain.strategy import Strategy, StrategyChanges, StrategyContent
@@ -22,13 +26,15 @@ from tradingagents_core.errors import (
     InvalidCredentials,
     InvalidInput,
     InvalidToken,
+    LoginTookTooLong,
+    StoreUnavailable,
     StrategyNameTaken,
     StrategyNotFound,
     TradingAgentsError,
     UserNotFound,
 )
 from tradingagents_core.ports import Clock, PasswordHasher, StoreView, StoreWork
-from tradingagents_core.use_cases import UseCases
+from tradingagents_core.use_cases import UseCases, authentication
 
 PASSWORD = "SecurePassword123"
 SOURCE = "203.0.113.7"
@@ -106,6 +112,8 @@ class World:
     clock: Any
     store: BusyStore = field(default_factory=BusyStore)
     passwords: PlainPasswords = field(default_factory=PlainPasswords)
+    failures: MemoryLoginFailures = field(default_factory=MemoryLoginFailures)
+    queue: RoundRobinLoginQueue = field(default_factory=lambda: RoundRobinLoginQueue(turns=1))
 
     def __post_init__(self) -> None:
         tokens = JwtTokenService(
@@ -114,7 +122,8 @@ class World:
         self.tokens = tokens
         self.do = UseCases.over(
             store=self.store,
-            failures=MemoryLoginFailures(),
+            failures=self.failures,
+            login_queue=self.queue,
             tokens=tokens,
             passwords=self.passwords,
             clock=self.clock,
@@ -817,12 +826,14 @@ def test_a_refused_login_replaces_no_hash(world):
     asyncio.run(story())
 
 
-def test_replacing_a_weak_hash_does_not_undo_a_password_that_was_set_meanwhile(world):
+@pytest.mark.parametrize("while_what", ["while_verifying", "while_hashing"])
+def test_a_password_that_was_replaced_meanwhile_is_refused_and_stays_replaced(world, while_what):
     async def story() -> None:
         ann = await world.new_user()
         world.passwords.strength = 2
-        world.passwords.while_hashing = lambda: world.do.set_password(email=ann.email, password=NEW_PASSWORD)
-        await world.do.login(email=ann.email, password=PASSWORD, source=SOURCE)
+        setattr(world.passwords, while_what, lambda: world.do.set_password(email=ann.email, password=NEW_PASSWORD))
+        with pytest.raises(InvalidCredentials):
+            await world.do.login(email=ann.email, password=PASSWORD, source=SOURCE)
         assert await world.do.login(email=ann.email, password=NEW_PASSWORD, source=SOURCE)
         with pytest.raises(InvalidCredentials):
             await world.do.login(email=ann.email, password=PASSWORD, source=SOURCE)
@@ -830,13 +841,129 @@ def test_replacing_a_weak_hash_does_not_undo_a_password_that_was_set_meanwhile(w
     asyncio.run(story())
 
 
-def test_replacing_a_weak_hash_does_not_switch_an_account_on_again(world):
+@pytest.mark.parametrize("while_what", ["while_verifying", "while_hashing"])
+def test_an_account_that_was_switched_off_meanwhile_is_refused_and_stays_off(world, while_what):
     async def story() -> None:
         ann = await world.new_user()
         world.passwords.strength = 2
-        world.passwords.while_hashing = lambda: world.do.deactivate_user(email=ann.email)
-        await world.do.login(email=ann.email, password=PASSWORD, source=SOURCE)
+        setattr(world.passwords, while_what, lambda: world.do.deactivate_user(email=ann.email))
+        with pytest.raises(InvalidCredentials):
+            await world.do.login(email=ann.email, password=PASSWORD, source=SOURCE)
         assert (await world.user()).is_active is False
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("while_what", ["while_verifying", "while_hashing"])
+def test_a_hash_that_another_login_has_renewed_meanwhile_lets_its_user_in(world, while_what):
+    async def story() -> None:
+        ann = await world.new_user()
+        world.passwords.strength = 2
+        in_another_process = replace(world.do.login, queue=RoundRobinLoginQueue(turns=1))
+        log_in = partial(in_another_process, email=ann.email, password=PASSWORD, source=SOURCE)
+        setattr(world.passwords, while_what, log_in)
+        assert await world.do.login(email=ann.email, password=PASSWORD, source=SOURCE)
+        assert not world.passwords.needs_rehash((await world.user()).password_hash)
+
+    asyncio.run(story())
+
+
+def test_an_old_password_is_refused_that_was_replaced_while_its_login_waited_for_a_turn(world):
+    async def story() -> None:
+        ann = await world.new_user()
+        turn = world.queue.turn(LoginAttempt.of(email="bob@example.com", source="198.51.100.1"), failures=0)
+        async with turn:
+            waiting = asyncio.create_task(world.do.login(email=ann.email, password=PASSWORD, source=SOURCE))
+            # Let it come to the queue, which it does in fewer steps.
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert world.queue.under_way(LoginAttempt.of(email=ann.email, source=SOURCE).keys)
+            await world.do.set_password(email=ann.email, password=NEW_PASSWORD)
+        with pytest.raises(InvalidCredentials):
+            await waiting
+
+    asyncio.run(story())
+
+
+# Logins while nothing can be written.
+
+
+@pytest.mark.parametrize("what", ["clear", "write"])
+def test_a_right_password_is_let_in_though_nothing_can_be_written(world, caplog, monkeypatch, what):
+    async def story() -> None:
+        ann = await world.new_user()
+        with pytest.raises(InvalidCredentials):
+            await world.do.login(email=ann.email, password="wrong password", source=SOURCE)
+        world.passwords.strength = 2
+
+        def refuse_to_write() -> None:
+            raise StoreUnavailable(reason="the disk is full")
+
+        async def refuse_to_clear(_: Sequence[str]) -> None:
+            refuse_to_write()
+
+        if what == "clear":
+            monkeypatch.setattr(world.failures, "clear", refuse_to_clear)
+        else:
+            monkeypatch.setattr(world.store, "write", refuse_to_write)
+        assert await world.do.login(email=ann.email, password=PASSWORD, source=SOURCE)
+
+    caplog.set_level(logging.WARNING)
+    asyncio.run(story())
+    assert [record.getMessage() for record in caplog.records if "the disk is full" in record.getMessage()] == [
+        f"Login of user 1: could not write {what_is_lost}: The database is not available at the moment; try again"
+        " shortly (the disk is full)"
+        for what_is_lost in [{"clear": "the failed logins", "write": "the renewed password hash"}[what]]
+    ]
+
+
+def test_a_right_password_does_not_wait_for_slow_writes_which_go_on_after_the_answer(world, caplog, monkeypatch):
+    monkeypatch.setattr(authentication, "WRITE_SECONDS", 0.05)
+
+    async def story() -> None:
+        ann = await world.new_user()
+        world.passwords.strength = 2
+        async with world.store.write():
+            # Nobody else writes meanwhile.
+            assert await world.do.login(email=ann.email, password=PASSWORD, source=SOURCE)
+            assert world.passwords.needs_rehash((await world.user()).password_hash)
+        (task,) = world.do.login._unfinished
+        await task
+        assert not world.passwords.needs_rehash((await world.user()).password_hash)
+
+    asyncio.run(story())
+    assert "Login of user 1: the database is slow; the user is let in meanwhile" in caplog.messages
+
+
+@pytest.mark.parametrize("where", ["find", "add", "read", "verify"])
+def test_a_login_that_is_not_decided_in_time_is_refused_and_leaves_nothing_behind(world, monkeypatch, where):
+    monkeypatch.setattr(authentication, "DECISION_SECONDS", 0.05)
+    attempt = LoginAttempt.of(email="ann@example.com", source=SOURCE)
+
+    async def never(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    @asynccontextmanager
+    async def never_read() -> AsyncIterator[StoreView]:
+        await never()
+        yield world.store
+
+    async def story() -> None:
+        await world.new_user()
+        with monkeypatch.context() as patch:
+            if where == "read":
+                patch.setattr(world.store, "read", never_read)
+            elif where == "verify":
+                patch.setattr(world.passwords, "verify", never)
+            else:
+                patch.setattr(world.failures, where, never)
+            if where == "add":
+                # The clock steps back after a failure, which is then counted anew before anything else.
+                await MemoryLoginFailures.add(world.failures, attempt.keys, at=world.clock() + timedelta(days=1))
+            with pytest.raises(LoginTookTooLong):
+                await world.do.login(email="ann@example.com", password=PASSWORD, source=SOURCE)
+        assert world.queue.under_way(attempt.keys) == {}
+        assert await world.do.login(email="ann@example.com", password=PASSWORD, source=SOURCE)
 
     asyncio.run(story())
 

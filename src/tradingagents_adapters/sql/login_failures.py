@@ -15,7 +15,18 @@ from tradingagents_core.ports import LoginFailures
 
 _INSERT: Final[Mapping[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
-_FORGET: Final = delete(login_failures).where(login_failures.c.last_at < bindparam("forgotten"))
+_FORGOTTEN_AT_ONCE: Final = 1000
+"""How many counts one failed login removes at most, so that none has to wait for very many."""
+
+_FORGET: Final = delete(login_failures).where(
+    login_failures.c.key.in_(
+        select(login_failures.c.key)
+        .where(login_failures.c.last_at < bindparam("forgotten"))
+        .limit(_FORGOTTEN_AT_ONCE)
+        # Not those that somebody else is counting under or removing: to wait for them could be a deadlock.
+        .with_for_update(skip_locked=True)
+    )
+)
 
 
 class SqlLoginFailures(LoginFailures):

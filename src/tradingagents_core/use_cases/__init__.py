@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-from tradingagents_core.ports import Clock, LoginFailures, PasswordHasher, Store, TokenService
+from tradingagents_core.ports import Clock, LoginFailures, LoginQueue, PasswordHasher, Store, TokenService
 from tradingagents_core.use_cases.authentication import IdentifyUser, Login
 from tradingagents_core.use_cases.strategies import (
     CreateStrategy,
@@ -35,18 +35,21 @@ class UseCases:
     deactivate_user: DeactivateUser
 
     @classmethod
-    def over(
+    def over(  # noqa: PLR0913, an argument for each port
         cls,
         *,
         store: Store,
         failures: LoginFailures,
+        login_queue: LoginQueue,
         tokens: TokenService,
         passwords: PasswordHasher,
         clock: Clock,
     ) -> Self:
         """All use cases over these adapters."""
         return cls(
-            login=Login(store=store, failures=failures, tokens=tokens, passwords=passwords, clock=clock),
+            login=Login(
+                store=store, failures=failures, queue=login_queue, tokens=tokens, passwords=passwords, clock=clock
+            ),
             identify_user=IdentifyUser(store=store, tokens=tokens),
             list_strategies=ListStrategies(store=store),
             create_strategy=CreateStrategy(store=store, clock=clock),

@@ -1,0 +1,20 @@
+"""The service with threads for passwords that are scheduled as two variables of the environment say."""
+
+import os
+import threading
+
+from tradingagents_adapters import argon2_passwords
+
+
+def _stand_back() -> None:
+    thread = threading.get_native_id()
+    policy = {"OTHER": os.SCHED_OTHER, "BATCH": os.SCHED_BATCH}[os.environ["BENCHMARK_POLICY"]]
+    os.sched_setscheduler(thread, policy, os.sched_param(0))
+    os.setpriority(os.PRIO_PROCESS, thread, int(os.environ["BENCHMARK_NICENESS"]))
+
+
+argon2_passwords._stand_back = _stand_back  # noqa: SLF001
+
+from tradingagents_http.main import app  # noqa: E402
+
+__all__ = ["app"]
