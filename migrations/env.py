@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from tradingagents_adapters.settings import ConfigurationError, DatabaseSettings, load_settings
 from tradingagents_adapters.sql.engine import transaction
-from tradingagents_adapters.sql.schema import check_references, take_turns
+from tradingagents_adapters.sql.schema import check_references, take_turns, write_needs
 from tradingagents_adapters.sql.tables import metadata
 from tradingagents_core.errors import StoreUnavailable
 
@@ -23,6 +23,7 @@ def run(connection: Connection) -> None:
         render_as_batch=True,
     )
     context.run_migrations()
+    write_needs(connection, context.script)
     check_references(connection)
 
 

@@ -1,3 +1,4 @@
+<%! from tradingagents_core import __version__ %>\
 """${message}
 
 Revision: ${up_revision}
@@ -11,6 +12,11 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
+
+# The oldest code that may run on this schema: its revision, and the version in which it was or will be released. Code of
+# the revision before may run on it when nothing that it reads or writes is taken away or given another meaning.
+oldest_revision = ${repr(up_revision)}
+oldest_version = ${repr(__version__)}
 
 
 def upgrade() -> None:

@@ -1,7 +1,7 @@
 """Joins the core with its adapters, from settings: where a composition root gets its parts."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 from dependency_injector import containers, providers
@@ -12,11 +12,11 @@ from tradingagents_adapters.fallback_login_failures import FallbackLoginFailures
 from tradingagents_adapters.identity_cache import IdentityCache
 from tradingagents_adapters.jwt_tokens import JwtTokenService
 from tradingagents_adapters.login_queue import RoundRobinLoginQueue
-from tradingagents_adapters.settings import ConfigurationError, DatabaseSettings
-from tradingagents_adapters.sql import migrate, open_database
+from tradingagents_adapters.settings import DatabaseSettings
+from tradingagents_adapters.sql import open_checked_database
 from tradingagents_adapters.sql.login_failures import SqlLoginFailures
-from tradingagents_adapters.sql.revision import REVISION, find_revision
 from tradingagents_adapters.sql.store import SqlStore
+from tradingagents_core.errors import StoreUnavailable
 from tradingagents_core.use_cases import UseCases
 
 
@@ -30,7 +30,7 @@ class Container(containers.DeclarativeContainer):
     settings = providers.Dependency(instance_of=DatabaseSettings)
 
     clock = providers.Object(utc_now)
-    database = providers.Singleton(open_database, settings)
+    database = providers.Singleton(open_checked_database, settings)
     store = providers.Singleton(SqlStore, database)
     failures = providers.Singleton(FallbackLoginFailures, providers.Singleton(SqlLoginFailures, database))
     passwords = providers.Singleton(
@@ -61,22 +61,22 @@ class Container(containers.DeclarativeContainer):
 
 
 @asynccontextmanager
-async def running(container: Container) -> AsyncIterator[None]:
-    """The time in which the parts of a container are used: the schema is brought up to date first, or found to be so,
-    and at the end connections are closed.
+async def running(container: Container, *, waits_for_database: bool = False) -> AsyncIterator[None]:
+    """The time in which the parts of a container are used: the schema is brought up to date first, or found to fit, and
+    at the end connections are closed.
+
+    A start that `waits_for_database` succeeds while the database is away: all that needs it is `StoreUnavailable` until
+    it is there and its schema has been brought up to date or found to fit.
 
     Raises:
-        ConfigurationError: the schema is not the one of this version, and a start is not to change it.
+        ConfigurationError: the schema is not one for this version, and a start is not to change it.
         StoreUnavailable: the database is away or busy.
     """
-    settings = container.settings()
-    async with container.database() as database:
-        revision = await find_revision(database)
-        if revision != REVISION and settings.migrates_on_start:
-            await migrate(settings)
-        elif revision != REVISION:
-            raise ConfigurationError(
-                f"the database's schema is {revision or 'missing'}, not the one of this version: "
-                "run `tradingagents migrate`"
-            )
+    async with container.database() as database, AsyncExitStack() as stack:
+        try:
+            await database.prepare()
+        except StoreUnavailable:
+            if not waits_for_database:
+                raise
+            await stack.enter_async_context(database.prepared_in_background())
         yield

@@ -91,13 +91,15 @@ class EmailTaken(Conflict):
 class Unavailable(TradingAgentsError):
     """Something the rules depend on is away or busy; the same call may succeed later.
 
-    `reason` is what the adapter met, for operators and logs only; `retry_after` is a suggestion in whole seconds.
+    `reason` is what the adapter met, for operators and logs only; `retry_after` is a suggestion in whole seconds;
+    `is_logged` says that the log has the reason already, once for all who meet it.
     """
 
-    def __init__(self, message: str, *, reason: str, retry_after: int = 1) -> None:
+    def __init__(self, message: str, *, reason: str, retry_after: int = 1, is_logged: bool = False) -> None:
         super().__init__(message)
         self.reason = reason
         self.retry_after = retry_after
+        self.is_logged = is_logged
 
 
 class PasswordHasherBusy(Unavailable):
@@ -120,9 +122,12 @@ class StoreUnavailable(Unavailable):
     A change whose block ended with this error may have been kept or not: read before you repeat it.
     """
 
-    def __init__(self, *, reason: str, retry_after: int = 1) -> None:
+    def __init__(self, *, reason: str, retry_after: int = 1, is_logged: bool = False) -> None:
         super().__init__(
-            "The database is not available at the moment; try again shortly", reason=reason, retry_after=retry_after
+            "The database is not available at the moment; try again shortly",
+            reason=reason,
+            retry_after=retry_after,
+            is_logged=is_logged,
         )
 
 

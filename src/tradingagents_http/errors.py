@@ -71,7 +71,8 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
         case TooManyAttempts():
             headers = {"Retry-After": str(error.retry_after)}
         case Unavailable():
-            _log.warning("Answered %d: %r", status, error.reason)
+            if not error.is_logged:
+                _log.warning("Answered %d: %r", status, error.reason)
             headers = {"Retry-After": str(error.retry_after)}
         case _:
             headers = {}

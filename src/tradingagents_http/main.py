@@ -35,7 +35,7 @@ def _configured_app() -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with running(container):
+        async with running(container, waits_for_database=True):
             _let_the_collector_rest()
             yield
 

@@ -5,11 +5,11 @@ SQLAlchemy writes the SQL, once for each statement; the driver runs it, in one c
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Protocol, Self, TypeVar
+from typing import Any, Final, Protocol, Self, TypeAlias, TypeVar
 
 from sqlalchemy import Executable, Table
 from sqlalchemy.engine import Dialect
@@ -18,6 +18,7 @@ from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from tradingagents_adapters.sql.errors import TRANSLATED
+from tradingagents_adapters.sql.readiness import Readiness
 
 _LOGGER: Final = "sqlalchemy.engine.Engine"
 """Where SQLAlchemy shows the statements that it runs itself."""
@@ -59,22 +60,55 @@ class _Statement:
 
 
 class Database(ABC):
-    """A database, used between entering and leaving it; its connections are closed then."""
+    """A database. It opens itself when it is first used, and its connections are closed when its block is left.
+
+    Its schema is given to the `check` before the first use, and again when the database may be another one.
+    """
 
     begin: str
     """How a transaction that may write begins."""
 
-    def __init__(self, dialect: Dialect, *, echo: bool) -> None:
+    def __init__(self, dialect: Dialect, *, echo: bool, check: "Check | None" = None) -> None:
         self._dialect = dialect
         self._log = InstanceLogger(echo, _LOGGER) if echo else None
         self._statements: dict[Executable, _Statement] = {}
+        self._check = check
+        self._readiness = Readiness(self._open_and_check)
 
     async def __aenter__(self) -> Self:
-        await self.open()
+        if self._check is None:
+            await self.prepare()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await uncut(self.close())
+        await uncut(self._end())
+
+    async def prepare(self) -> None:
+        """Open the database and have its schema checked, unless that has been done.
+
+        Raises:
+            ConfigurationError: the schema is not one for this code.
+            StoreUnavailable: the database is away or busy.
+        """
+        await self._readiness.prepare()
+
+    async def ensure_ready(self) -> None:
+        """Return when the database has been prepared.
+
+        Raises:
+            StoreUnavailable: it could not be prepared.
+        """
+        await self._readiness.ensure()
+
+    @asynccontextmanager
+    async def prepared_in_background(self) -> AsyncIterator[None]:
+        """A block during which the database is prepared as soon as that is possible."""
+        trying = asyncio.create_task(self._readiness.keep_trying())
+        try:
+            yield
+        finally:
+            trying.cancel()
+            await asyncio.wait({trying})
 
     @property
     def dialect_name(self) -> str:
@@ -83,7 +117,7 @@ class Database(ABC):
 
     @abstractmethod
     async def open(self) -> None:
-        """Get ready; connections are made when they are first needed."""
+        """Get ready, or ready again, in this event loop; connections are made when they are first needed."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -132,7 +166,16 @@ class Database(ABC):
         Raises:
             StoreUnavailable: the database is away or busy, or every connection is in use.
         """
+        await self.ensure_ready()
         return await self._fetch_alone(statement, values, to_write=False)
+
+    async def read_unchecked(self, statement: Executable) -> Sequence[Row]:
+        """Run a statement as `read` does, before the schema has been checked: for the check itself.
+
+        Raises:
+            StoreUnavailable: the database is away or busy.
+        """
+        return await self._fetch_alone(statement, {}, to_write=False)
 
     async def write(self, statement: Executable, **values: Any) -> Sequence[Row]:
         """Run a statement that stands for itself, and keep what it does.
@@ -141,6 +184,7 @@ class Database(ABC):
             StoreUnavailable: the database is away or busy, or every connection is in use; it may have been kept or not.
             ConstraintBroken: a constraint of the tables stands against it.
         """
+        await self.ensure_ready()
         return await uncut(self._fetch_alone(statement, values, to_write=True))
 
     def transaction(self) -> "Transaction":
@@ -178,6 +222,15 @@ class Database(ABC):
             finally:
                 await self.give_back(connection)
 
+    async def _open_and_check(self) -> None:
+        await self.open()
+        if self._check is not None:
+            await self._check(self)
+
+    async def _end(self) -> None:
+        await self._readiness.end()
+        await self.close()
+
     def _compiled(self, statement: Executable) -> _Statement:
         assert isinstance(statement, ClauseElement)
         compiled = statement.compile(dialect=self._dialect)
@@ -187,6 +240,15 @@ class Database(ABC):
     def _note(self, sql: str) -> None:
         if self._log is not None:
             self._log.info("%s", sql)
+
+
+Check: TypeAlias = Callable[[Database], Awaitable[None]]
+"""Looks at the schema of a database, before anybody uses it, with `read_unchecked`.
+
+Raises:
+    ConfigurationError: the schema is not one for this code.
+    StoreUnavailable: the database is away or busy.
+"""
 
 
 class Transaction:
@@ -199,8 +261,9 @@ class Transaction:
             ends, whether it was kept is not known.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, is_checked: bool = True) -> None:
         self._database = database
+        self._is_checked = is_checked
         self._connection: Connection | None = None
 
     async def __aenter__(self) -> Self:
@@ -224,6 +287,7 @@ class Transaction:
         with TRANSLATED:
             if self._connection is not None:
                 return await self._database.take_row(self._connection, table, row_id, begin=False)
+            await self._database.ensure_ready()
             async with self._database.turn((table, row_id)):
                 self._connection = await self._database.take(to_write=True)
                 return await self._database.take_row(self._connection, table, row_id, begin=True)
@@ -237,6 +301,8 @@ class Transaction:
         """
         with TRANSLATED:
             if self._connection is None:
+                if self._is_checked:
+                    await self._database.ensure_ready()
                 self._connection = await self._database.take(to_write=True)
                 await self._database.execute(self._connection, self._database.begin)
             return await self._database.fetch(self._connection, statement, values)

@@ -85,8 +85,10 @@ def _is_unique_violation(error: Exception) -> bool:
 
 
 def _says_not_now(error: BaseException) -> bool:
+    # An invalid cached statement: a migration has changed a column since it was prepared. The driver has forgotten all
+    # statements by now, and outside a transaction it has tried again.
     return (
-        isinstance(error, OSError | TimeoutError | asyncpg.InternalClientError)
+        isinstance(error, OSError | TimeoutError | asyncpg.InternalClientError | asyncpg.InvalidCachedStatementError)
         # What the driver says about a connection that is gone; what it says about wrong values is a `ValueError`, too.
         or (isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError))
         or _sqlite_code(error) & 0xFF in _SQLITE_UNAVAILABLE

@@ -1,7 +1,7 @@
 """PostgreSQL through asyncpg and its pool."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any, Final, cast
@@ -12,7 +12,7 @@ from sqlalchemy import Executable, Table
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
 from tradingagents_adapters.settings import DatabaseSettings
-from tradingagents_adapters.sql.database import Connection, Database, Row
+from tradingagents_adapters.sql.database import Check, Connection, Database, Row, Transaction
 from tradingagents_core.errors import StoreUnavailable
 
 CONNECT_SECONDS: Final = 1.5
@@ -33,8 +33,8 @@ class PostgresqlDatabase(Database):
 
     begin = "BEGIN"
 
-    def __init__(self, settings: DatabaseSettings) -> None:
-        super().__init__(dialect(), echo=settings.sqlalchemy_echo)  # type: ignore[no-untyped-call]
+    def __init__(self, settings: DatabaseSettings, check: Check | None = None) -> None:
+        super().__init__(dialect(), echo=settings.sqlalchemy_echo, check=check)  # type: ignore[no-untyped-call]
         self._options = connect_options(settings) | {"command_timeout": ANSWER_SECONDS}
         if not settings.database_pgbouncer:
             self._options["server_settings"] = {
@@ -47,8 +47,14 @@ class PostgresqlDatabase(Database):
             }
         self._size = settings.database_pool_size + settings.database_pool_overflow
         self._wait_seconds = settings.database_pool_timeout
+        self._pool: Any = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def open(self) -> None:
+        if self._loop is asyncio.get_running_loop():
+            return
+        # The connections of an event loop that has been closed cannot be closed any more: they go with their pool.
+        self._loop = asyncio.get_running_loop()
         self._turns: WeakValueDictionary[tuple[Table, int], asyncio.Lock] = WeakValueDictionary()
         self._free = asyncio.Semaphore(self._size)
         self._pool = await asyncpg.create_pool(
@@ -57,7 +63,9 @@ class PostgresqlDatabase(Database):
 
     async def close(self) -> None:
         # At once: a polite goodbye would wait for a server that may be silent.
-        self._pool.terminate()
+        if self._loop is asyncio.get_running_loop():
+            self._pool.terminate()
+        self._loop = None
 
     def read_time(self, value: Any) -> datetime:
         assert isinstance(value, datetime)
@@ -105,12 +113,8 @@ class PgbouncerDatabase(PostgresqlDatabase):
     here none is outside.
     """
 
-    async def read(self, statement: Executable, **values: Any) -> Sequence[Row]:
-        async with self.transaction() as transaction:
-            return await transaction.fetch(statement, **values)
-
-    async def write(self, statement: Executable, **values: Any) -> Sequence[Row]:
-        async with self.transaction() as transaction:
+    async def _fetch_alone(self, statement: Executable, values: Mapping[str, Any], *, to_write: bool) -> Sequence[Row]:
+        async with Transaction(self, is_checked=False) as transaction:
             return await transaction.fetch(statement, **values)
 
 

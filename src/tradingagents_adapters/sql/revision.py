@@ -1,16 +1,24 @@
-"""Which schema this code is written for, and which one a database has."""
+"""Which schema this code is written for, which one a database has, and whether the two fit."""
 
+import logging
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from sqlalchemy import Select, column, select, table
 
+from tradingagents_adapters.settings import ConfigurationError
 from tradingagents_adapters.sql.database import Database
 from tradingagents_adapters.sql.errors import TableMissing
+from tradingagents_adapters.sql.tables import schema_needs
+from tradingagents_core import __version__
 
-REVISION: Final = "0003"
-"""The newest revision in `migrations`."""
+REVISION: Final = "0004"
+"""The newest revision in `migrations`. Revisions are numbers of four digits: their texts have the same order."""
 
 _REVISION: Final[Select[Any]] = select(column("version_num")).select_from(table("alembic_version"))
+_NEEDS: Final[Select[Any]] = select(schema_needs)
+
+_log: Final = logging.getLogger(__name__)
 
 
 async def find_revision(database: Database) -> str | None:
@@ -20,7 +28,56 @@ async def find_revision(database: Database) -> str | None:
         StoreUnavailable: the database is away or busy.
     """
     try:
-        rows = await database.read(_REVISION)
+        rows = await database.read_unchecked(_REVISION)
     except TableMissing:
         return None
     return str(rows[0]["version_num"]) if rows else None
+
+
+async def check_schema(database: Database, migrate: Callable[[], Awaitable[None]] | None) -> None:
+    """Return when the schema is one for this code, after an older one has been migrated where there is a way to.
+
+    Raises:
+        ConfigurationError: the schema is older or missing and there is no way to migrate it, or it needs newer code.
+        StoreUnavailable: the database is away or busy.
+    """
+    revision = await find_revision(database)
+    if is_newer(revision):
+        await check_newer_schema(database, revision)
+    elif revision != REVISION and migrate is not None:
+        await migrate()
+    elif revision != REVISION:
+        raise ConfigurationError(
+            f"the database's schema is {revision or 'missing'}, not the one of this version: "
+            "run `tradingagents migrate`"
+        )
+
+
+def is_newer(revision: str | None) -> bool:
+    """Whether a revision is one that this code does not know yet."""
+    return revision is not None and revision > REVISION
+
+
+async def check_newer_schema(database: Database, revision: str | None) -> None:
+    """Return when a newer schema says that this code may run on it.
+
+    Raises:
+        ConfigurationError: it says that it needs newer code, or says nothing.
+        StoreUnavailable: the database is away or busy.
+    """
+    try:
+        rows = await database.read_unchecked(_NEEDS)
+    except TableMissing:
+        rows = ()
+    # What was said of another schema does not count: nobody has said it of this one.
+    if not rows or rows[0]["revision"] != revision:
+        raise ConfigurationError(
+            f"the database's schema {revision} is newer than this version of the service ({__version__}): "
+            "install the version that made it"
+        )
+    if rows[0]["oldest_revision"] > REVISION:
+        raise ConfigurationError(
+            f"the database's schema {revision} needs at least version {rows[0]['oldest_version']} of the service: "
+            f"install it in place of this one ({__version__})"
+        )
+    _log.info("The database's schema %s is newer than this code's, %s, which may run on it.", revision, REVISION)

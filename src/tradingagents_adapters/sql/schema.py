@@ -5,11 +5,14 @@ from typing import Final
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, delete, insert, select, text
 
 from tradingagents_adapters.settings import ConfigurationError, DatabaseSettings
 from tradingagents_adapters.sql.engine import transaction
+from tradingagents_adapters.sql.tables import schema_needs
 
 _MIGRATION_LOCK: Final = 7_310_579_285_141
 """Any number that no other program takes for its own locks."""
@@ -36,6 +39,20 @@ def take_turns(connection: Connection) -> None:
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+
+
+def write_needs(connection: Connection, script: ScriptDirectory) -> None:
+    """Write down the oldest code that may run on the schema, as the migration to it says, upgrade or downgrade.
+
+    Migrations before 0004 say nothing, and have no place for it.
+    """
+    revision = MigrationContext.configure(connection).get_current_revision()
+    module = None if revision is None else script.get_revision(revision).module
+    needs = {name: getattr(module, name, None) for name in schema_needs.c.keys()}  # noqa: SIM118
+    if None in needs.values() or [dict(row) for row in connection.execute(select(schema_needs)).mappings()] == [needs]:
+        return
+    connection.execute(delete(schema_needs))
+    connection.execute(insert(schema_needs).values(needs))
 
 
 def check_references(connection: Connection) -> None:

@@ -83,3 +83,13 @@ login_failures: Final = Table(
     Column("last_at", _Time, nullable=False),
     Index(None, "last_at"),
 )
+
+# With a name that no other program in the same database has, and that stays: every older release looks for it.
+schema_needs: Final = Table(
+    "tradingagents_schema_needs",
+    metadata,
+    Column("revision", String(32), nullable=False),
+    Column("oldest_revision", String(32), nullable=False),
+    Column("oldest_version", String(32), nullable=False),
+)
+"""One row: the schema's own revision, and the oldest code that may run on it, by its revision and its version."""

@@ -1,0 +1,127 @@
+"""Whether a database can be used, and what happens until it can."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from tradingagents_adapters.settings import ConfigurationError
+from tradingagents_core.errors import StoreUnavailable
+
+ENSURE_SECONDS: Final = 4
+"""How long a request waits for a preparation that is under way before it is refused."""
+
+FIRST_PAUSE_SECONDS: Final = 0.25
+LONGEST_PAUSE_SECONDS: Final = 5
+"""The pauses between attempts that nobody asked for: each is twice the one before."""
+
+_AWAY: Final = "away"
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Readiness:
+    """Prepares a database before its first use in an event loop, and again after it was lost.
+
+    One preparation runs at a time; whoever needs the database meanwhile waits for that one. The log has one line when
+    the waiting begins, one when there is another reason that a person has to mend, and one when the waiting ends.
+    """
+
+    def __init__(self, prepare: Callable[[], Awaitable[None]]) -> None:
+        self._prepare = prepare
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_ready = False
+        self._preparing: asyncio.Task[None] | None = None
+        self._logged: str | None = None
+
+    async def ensure(self) -> None:
+        """Return when the database can be used.
+
+        Raises:
+            StoreUnavailable: it cannot be used now, or its preparation takes long.
+        """
+        if self._is_ready and self._loop is asyncio.get_running_loop():
+            return
+        try:
+            async with asyncio.timeout(ENSURE_SECONDS):
+                await self.prepare()
+        except TimeoutError:
+            raise StoreUnavailable(reason="the database is being prepared") from None
+        except Exception as error:
+            self._log_once(error)
+            raise StoreUnavailable(reason=_reason(error), is_logged=True) from error
+
+    async def prepare(self) -> None:
+        """Prepare the database, unless that has been done in this event loop.
+
+        Raises:
+            ConfigurationError: its schema is not one for this code.
+            StoreUnavailable: it is away or busy, or in use in another event loop.
+        """
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            if self._loop is not None and not self._loop.is_closed():
+                raise StoreUnavailable(reason="the database is in use in another event loop of this process")
+            self._loop, self._is_ready, self._preparing = loop, False, None
+        if self._is_ready:
+            return
+        if self._preparing is None:
+            self._preparing = loop.create_task(self._prepare_once())
+            # Whether or not anybody still waits for it.
+            self._preparing.add_done_callback(lambda task: task.cancelled() or task.exception())
+        # Others may wait for it, too.
+        await asyncio.shield(self._preparing)
+
+    async def keep_trying(self) -> None:
+        """Prepare the database again and again until that has succeeded."""
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                await self.prepare()
+            except Exception as error:  # noqa: BLE001
+                self._log_once(error)
+            else:
+                return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    def lose(self, reason: str) -> None:
+        """Have the database prepared again before it is used."""
+        if self._is_ready:
+            self._is_ready = False
+            self._logged = _AWAY
+            _log.error("%s. Requests that need the database are answered with 503 until it can be used.", reason)
+
+    async def end(self) -> None:
+        """End a preparation that is under way; the next use begins a new one, in whichever event loop."""
+        if self._preparing is not None and self._loop is asyncio.get_running_loop():
+            self._preparing.cancel()
+            await asyncio.wait({self._preparing})
+        self._loop, self._is_ready = None, False
+
+    async def _prepare_once(self) -> None:
+        try:
+            await self._prepare()
+        finally:
+            self._preparing = None
+        self._is_ready = True
+        if self._logged is not None:
+            self._logged = None
+            _log.info("The database can be used now.")
+
+    def _log_once(self, error: Exception) -> None:
+        kind = _AWAY if isinstance(error, StoreUnavailable) else _reason(error)
+        if self._logged == kind or (self._logged is not None and kind == _AWAY):
+            return
+        self._logged = kind
+        if isinstance(error, StoreUnavailable | ConfigurationError):
+            _log.error(
+                "The database cannot be used: %s. Requests that need it are answered with 503 until it can.",
+                _reason(error),
+            )
+        else:
+            _log.error("The database cannot be prepared.", exc_info=error)
+
+
+def _reason(error: Exception) -> str:
+    return error.reason if isinstance(error, StoreUnavailable) else str(error) or type(error).__name__
