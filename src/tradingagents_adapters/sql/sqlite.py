@@ -183,7 +183,12 @@ class _Thread(aiosqlite.Connection):
         """
         before = _file_id(str(path))
         thread = cls(path, may_create=may_create, is_writer=is_writer)
-        await thread
+        try:
+            await thread
+        except BaseException:
+            # It still says goodbye, for which the event loop has to be there.
+            await asyncio.to_thread(thread._thread.join)
+            raise
         try:
             await thread._execute(thread._set_up)  # type: ignore[no-untyped-call]
             if before not in (None, thread.files.database):

@@ -1,0 +1,336 @@
+"""A database file that is removed or replaced while it is in use, and a disk that takes no more."""
+
+import asyncio
+import logging
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import httpx
+import pytest
+from in_process import Api
+from processes import KEY, SERVE, Machine
+from sqlalchemy.engine import URL
+
+from tradingagents_adapters.clock import utc_now
+from tradingagents_adapters.settings import DatabaseSettings
+from tradingagents_adapters.sql import open_checked_database, open_database
+from tradingagents_adapters.sql import sqlite as adapter
+from tradingagents_adapters.sql.login_failures import SqlLoginFailures
+from tradingagents_adapters.sql.store import SqlStore
+from tradingagents_conformance.examples import CREATED, add_strategy, add_user, names
+from tradingagents_core.domain.strategy import StrategyContent
+from tradingagents_core.errors import StoreUnavailable
+from tradingagents_core.ports import Store
+
+pytestmark = pytest.mark.anyio
+
+OpenApi: TypeAlias = Callable[[Store], AbstractAsyncContextManager[Api]]
+
+STRATEGIES: Final = "/api/v1/strategies"
+
+
+def sqlite_settings(file: Path) -> DatabaseSettings:
+    return DatabaseSettings(database_url=URL.create("sqlite+aiosqlite", database=str(file)))
+
+
+def remove(file: Path) -> None:
+    file.unlink()
+
+
+def is_there(file: Path) -> bool:
+    return file.exists()
+
+
+def put(other: Path, file: Path) -> None:
+    """Give a file the path of another, which has none then."""
+    other.replace(file)
+
+
+@pytest.fixture
+def file(tmp_path: Path, migrated_sqlite: Path) -> Path:
+    """A file with the newest tables and nothing in them."""
+    return shutil.copyfile(migrated_sqlite, tmp_path / "store.db")
+
+
+@pytest.fixture
+def backup(file: Path) -> Path:
+    """A copy of it that nobody uses."""
+    return Path(shutil.copyfile(file, file.with_name("backup.db")))
+
+
+@pytest.fixture
+async def store(file: Path) -> AsyncIterator[SqlStore]:
+    async with open_checked_database(sqlite_settings(file)) as database:
+        yield SqlStore(database)
+
+
+def emails(file: Path) -> list[str]:
+    """The accounts that somebody finds who opens the file now."""
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        return [email for (email,) in connection.execute("SELECT email FROM users ORDER BY id")]
+
+
+def lines_about(file: Path, caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if str(file) in record.getMessage()]
+
+
+async def test_nothing_is_acknowledged_after_the_file_was_removed(store: SqlStore, file: Path) -> None:
+    ann = await add_user(store, "ann@example.com")
+    remove(file)
+    for name in ("a", "b"):
+        with pytest.raises(StoreUnavailable):
+            await add_strategy(store, ann, name)
+    assert not is_there(file)
+
+
+async def test_a_block_that_began_before_the_file_was_removed_is_not_acknowledged(store: SqlStore, file: Path) -> None:
+    ann = await add_user(store, "ann@example.com")
+    with pytest.raises(StoreUnavailable):  # noqa: PT012 - the block as a whole
+        async with store.write() as work:
+            await work.lock_user(ann.id)
+            await work.add_strategy(owner_id=ann.id, content=StrategyContent(name="a"), at=CREATED)
+            remove(file)
+
+
+async def test_a_single_write_is_not_acknowledged_after_the_file_was_removed(file: Path) -> None:
+    async with open_checked_database(sqlite_settings(file)) as database:
+        failures = SqlLoginFailures(database)
+        await failures.add(["a"], at=utc_now())
+        remove(file)
+        with pytest.raises(StoreUnavailable):
+            await failures.add(["a"], at=utc_now())
+
+
+async def test_a_commit_is_not_acknowledged_when_the_file_was_removed_just_before_it(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    are_in_place = adapter._Files.are_in_place
+
+    def look_and_remove(files: adapter._Files) -> bool:
+        in_place = are_in_place(files)
+        file.unlink(missing_ok=True)
+        return in_place
+
+    async with open_checked_database(sqlite_settings(file)) as database:
+        failures = SqlLoginFailures(database)
+        await failures.add(["a"], at=utc_now())
+        monkeypatch.setattr(adapter._Files, "are_in_place", look_and_remove)
+        with pytest.raises(StoreUnavailable):
+            await failures.clear(["a"])
+
+
+async def test_a_reader_notices_before_long_that_the_file_was_removed(
+    store: SqlStore, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "LOOK_SECONDS", 0)
+    ann = await add_user(store, "ann@example.com")
+    assert await names(store, ann) == []
+    remove(file)
+    with pytest.raises(StoreUnavailable):
+        await names(store, ann)
+
+
+async def test_the_log_names_the_file_once(
+    file: Path, backup: Path, caplog: pytest.LogCaptureFixture, api_over: OpenApi
+) -> None:
+    caplog.set_level(logging.INFO, "tradingagents_adapters")
+    async with open_checked_database(sqlite_settings(file)) as database, api_over(SqlStore(database)) as api:
+        remove(file)
+        answers = [await api.ann.post(STRATEGIES, json={"name": "a"}) for _ in range(5)]
+        answers += await asyncio.gather(*[api.ann.get(STRATEGIES) for _ in range(5)])
+        assert {answer.status_code for answer in answers} == {503}
+        assert all(int(answer.headers["Retry-After"]) >= 1 for answer in answers)
+        assert len(lines_about(file, caplog)) == 1
+        assert "Answered 503" not in caplog.text
+
+        shutil.copyfile(backup, file)
+        caplog.clear()
+        # There is no such account in the other file.
+        assert (await api.ann.get(STRATEGIES)).status_code == 401
+        assert [record.getMessage() for record in caplog.records if record.levelno > logging.DEBUG] == [
+            "The database can be used now."
+        ]
+
+
+async def test_a_file_that_was_put_in_place_of_the_other_is_used_from_then_on(
+    store: SqlStore, file: Path, backup: Path
+) -> None:
+    await add_user(store, "ann@example.com")
+    put(backup, file)
+    with pytest.raises(StoreUnavailable):
+        await add_user(store, "lost@example.com")
+    await add_user(store, "bob@example.com")
+    # What the log of the file before held must not come into this one.
+    assert emails(file) == ["bob@example.com"]
+
+
+async def test_a_file_that_was_moved_away_takes_all_with_it_that_was_acknowledged(
+    store: SqlStore, file: Path, tmp_path: Path
+) -> None:
+    await add_user(store, "ann@example.com")
+    moved = tmp_path / "moved.db"
+    put(file, moved)
+    with pytest.raises(StoreUnavailable):
+        await add_user(store, "lost@example.com")
+    with pytest.raises(StoreUnavailable):
+        await add_user(store, "lost@example.com")
+    assert emails(moved) == ["ann@example.com"]
+    put(moved, file)
+    await add_user(store, "bob@example.com")
+    assert emails(file) == ["ann@example.com", "bob@example.com"]
+
+
+@pytest.mark.parametrize("ending", ["-wal", "-shm"])
+async def test_what_was_acknowledged_outlives_a_log_or_index_that_was_removed(
+    store: SqlStore, file: Path, tmp_path: Path, ending: str
+) -> None:
+    await add_user(store, "ann@example.com")
+    file.with_name(f"{file.name}{ending}").unlink()
+    with pytest.raises(StoreUnavailable):
+        await add_user(store, "lost@example.com")
+    await add_user(store, "bob@example.com")
+    # As it would be found after the machine went down: without anything that is still open.
+    crashed = tmp_path / "crashed.db"
+    for each in ("", "-wal"):
+        shutil.copyfile(f"{file}{each}", f"{crashed}{each}")
+    assert emails(crashed) == ["ann@example.com", "bob@example.com"]
+
+
+async def test_an_empty_file_in_place_of_the_database_stays_empty(
+    store: SqlStore, file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await add_user(store, "ann@example.com")
+    empty = tmp_path / "empty.db"
+    sqlite3.connect(empty).close()
+    put(empty, file)
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            await add_user(store, "bob@example.com")
+    assert caplog.text.count("run `tradingagents migrate`") == 1
+
+
+async def test_a_file_with_an_older_schema_is_migrated_as_at_a_start(store: SqlStore, file: Path, backup: Path) -> None:
+    await add_user(store, "ann@example.com")
+    with closing(sqlite3.connect(backup)) as connection:
+        connection.executescript(
+            "DROP TABLE tradingagents_schema_needs; UPDATE alembic_version SET version_num = '0003'"
+        )
+    put(backup, file)
+    with pytest.raises(StoreUnavailable):
+        await add_user(store, "lost@example.com")
+    await add_user(store, "bob@example.com")
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0004",)]
+
+
+async def test_a_file_behind_a_link_may_be_used_and_is_noticed_when_the_link_leads_elsewhere(
+    file: Path, backup: Path, tmp_path: Path
+) -> None:
+    link = tmp_path / "link.db"
+    link.symlink_to(file)
+    async with open_checked_database(sqlite_settings(link)) as database:
+        store = SqlStore(database)
+        await add_user(store, "ann@example.com")
+        link.unlink()
+        link.symlink_to(backup)
+        with pytest.raises(StoreUnavailable):
+            await add_user(store, "lost@example.com")
+        await add_user(store, "bob@example.com")
+    assert (emails(file), emails(backup)) == (["ann@example.com"], ["bob@example.com"])
+
+
+async def test_a_path_with_characters_that_mean_something_in_a_uri_is_that_of_a_file(
+    tmp_path: Path, migrated_sqlite: Path
+) -> None:
+    file = shutil.copyfile(migrated_sqlite, tmp_path / "50%20 of?a#b&mode=memory.db")
+    async with open_database(sqlite_settings(file)) as database:
+        await add_user(SqlStore(database), "ann@example.com")
+    assert emails(file) == ["ann@example.com"]
+
+
+def test_a_created_strategy_is_never_acknowledged_and_gone_after_a_restart(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, {"JWT_SECRET_KEY": KEY})
+    machine.run("tradingagents", "users", "create", "user@example.com", "--password-stdin", typed="SecurePassword123\n")
+    file = tmp_path / "tradingagents.db"
+    shutil.copyfile(file, tmp_path / "backup.db")
+    with machine.serving(*SERVE) as server:
+        headers = {"Authorization": f"Bearer {server.token('user@example.com', 'SecurePassword123')}"}
+
+        def create(name: str) -> int:
+            return server.client.post(STRATEGIES, headers=headers, json={"name": name}).status_code
+
+        assert create("before") == 201
+        file.unlink()
+        assert [create("while it is away") for _ in range(3)] == [503, 503, 503]
+        assert server.client.get("/health").status_code == 200
+        (tmp_path / "backup.db").rename(file)
+        assert create("after") == 201
+        output = server.output()
+        server.kill()
+    assert output.count(str(file)) == 1
+    with machine.serving(*SERVE) as server:
+        listed = server.client.get(STRATEGIES, headers=headers).json()
+    assert [item["name"] for item in listed["items"]] == ["after"]
+
+
+# A disk that takes no more
+
+
+@asynccontextmanager
+async def api_over_limited(file: Path, pragma: str, api_over: OpenApi) -> AsyncIterator[Api]:
+    """The API over a file, whose writing connection has this limit from then on."""
+    async with open_database(sqlite_settings(file)) as database, api_over(SqlStore(database)) as api:
+        connection = await database.take(to_write=True)
+        await connection.execute(f"PRAGMA {pragma}")
+        await database.give_back(connection)
+        yield api
+
+
+async def _create_until_refused(client: httpx.AsyncClient) -> httpx.Response:
+    for number in range(100):
+        body = {"name": f"{number}", "parameters": {"text": "x" * 10_000}}
+        answer = await client.post(STRATEGIES, json=body)
+        if answer.status_code != 201:
+            return answer
+    raise AssertionError("the disk takes everything")
+
+
+@pytest.mark.parametrize("pragma", ["max_page_count = 1", "query_only = ON"], ids=["full", "read-only"])
+async def test_a_disk_that_is_full_or_read_only_is_503_for_writes_and_no_matter_for_reads(
+    file: Path, pragma: str, api_over: OpenApi
+) -> None:
+    async with api_over_limited(file, pragma, api_over) as api:
+        refused = await _create_until_refused(api.ann)
+        assert (refused.status_code, "Retry-After" in refused.headers) == (503, True)
+        assert (await api.ann.get(STRATEGIES)).status_code == 200
+
+
+# How a transaction begins, and how durable it is
+
+
+async def test_a_block_that_reads_first_may_write_after_others_have(file: Path) -> None:
+    async with open_database(sqlite_settings(file)) as database:
+        store = SqlStore(database)
+        ann = await add_user(store, "ann@example.com")
+        with closing(sqlite3.connect(file, isolation_level=None, timeout=0)) as other_process:
+            async with store.write() as work:
+                assert await work.find_user(ann.id) == ann
+                # A block that began as a reader would let this one in, and could not write any more.
+                with pytest.raises(sqlite3.OperationalError, match="locked"):
+                    other_process.execute("UPDATE users SET email = 'b@example.com'")
+                await work.add_strategy(owner_id=ann.id, content=StrategyContent(name="a"), at=CREATED)
+        assert await names(store, ann) == ["a"]
+
+
+async def test_connections_write_each_commit_to_the_disk(file: Path) -> None:
+    async with open_database(sqlite_settings(file)) as database:
+        for to_write in (False, True):
+            connection = await database.take(to_write=to_write)
+            shown = [(await connection.fetch(f"PRAGMA {name}", ()))[0][0] for name in ("synchronous", "journal_mode")]
+            await database.give_back(connection)
+            assert shown == [2, "wal"]
