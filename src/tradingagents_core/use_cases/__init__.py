@@ -35,7 +35,7 @@ class UseCases:
     deactivate_user: DeactivateUser
 
     @classmethod
-    def over(  # noqa: PLR0913, an argument for each port
+    def over(
         cls,
         *,
         store: Store,
