@@ -12,10 +12,12 @@ from tradingagents_core import __version__
 from tradingagents_core.use_cases import UseCases
 from tradingagents_http.client_address import Network
 from tradingagents_http.errors import handle_errors
+from tradingagents_http.media_types import JSON_MAX_BYTES
 from tradingagents_http.middleware import (
     BodyLimit,
     CloseAfterUpgrade,
     HeadAsGet,
+    HeadLimit,
     JsonCors,
     LastResort,
     SafeHeaders,
@@ -24,7 +26,6 @@ from tradingagents_http.middleware import (
 from tradingagents_http.paths import LOGIN
 from tradingagents_http.routes import auth, health, strategies
 
-BODY_MAX_BYTES: Final = 1024 * 1024
 LOGIN_BODY_MAX_BYTES: Final = 8 * 1024
 
 
@@ -56,6 +57,7 @@ def create_app(
             Middleware(StrippedPrefix, prefix=root_path),
             Middleware(CloseAfterUpgrade),
             Middleware(SafeHeaders),
+            Middleware(HeadLimit),
             Middleware(HeadAsGet),
             Middleware(
                 JsonCors,
@@ -66,7 +68,7 @@ def create_app(
                 expose_headers=("Location", "Retry-After", "WWW-Authenticate"),
             ),
             Middleware(LastResort),
-            Middleware(BodyLimit, limit=BODY_MAX_BYTES, limits={LOGIN: LOGIN_BODY_MAX_BYTES}),
+            Middleware(BodyLimit, limit=JSON_MAX_BYTES, limits={LOGIN: LOGIN_BODY_MAX_BYTES}),
         ],
     )
     app.state.core = core

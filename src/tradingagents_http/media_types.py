@@ -15,10 +15,33 @@ from pydantic_core import PydanticCustomError
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData
 
+from tradingagents_core.domain.parameters import PARAMETERS_MAX_BYTES
+from tradingagents_core.domain.strategy import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH
+
 JSON: Final = b"application/json"
 FORM: Final = b"application/x-www-form-urlencoded"
 
 FORM_FIELDS_MAX: Final = 16
+
+CONTENT_TYPE_MAX_LENGTH: Final = 256
+"""More characters than a media type that is taken here has; the time to look at one grows with the square of them."""
+
+JSON_FIELDS_MAX: Final = 32
+"""Fields that an object in a body may have: more than any has that is taken here."""
+
+_CONTENT_MAX_BYTES: Final = PARAMETERS_MAX_BYTES + DESCRIPTION_MAX_LENGTH + NAME_MAX_LENGTH
+"""Characters that all fields of a strategy have at most, parameters as compact JSON."""
+
+JSON_SEPARATORS_MAX: Final = _CONTENT_MAX_BYTES + 8 * JSON_FIELDS_MAX
+"""Braces, brackets, commas and colons that a body may have, wherever they stand. Time and memory to parse a body grow
+with the number of its values, and each but the first needs one of these."""
+
+JSON_MAX_BYTES: Final = 6 * PARAMETERS_MAX_BYTES + 12 * (DESCRIPTION_MAX_LENGTH + NAME_MAX_LENGTH) + 8 * 1024
+"""Bytes that a body may have: all fields with every character escaped, which makes 6 bytes of a byte in parameters and
+12 of a character (RFC 8259, 7), and room for names and white space."""
+
+
+_SEPARATORS: Final = (b"{", b"[", b",", b":")
 
 
 class _JsonText(bytes):
@@ -56,6 +79,8 @@ class StrictRequest(Request):
         said = self.headers.getlist("content-type")
         if len(said) != 1 or self.headers.get("content-encoding", "identity") != "identity":
             return False
+        if len(said[0]) > CONTENT_TYPE_MAX_LENGTH:
+            return False
         name, options = parse_options_header(said[0])
         return name == media_type and options.get(b"charset", b"utf-8").lower() == b"utf-8"
 
@@ -78,11 +103,12 @@ def parsed_json(body: object) -> object:
     """The value of a JSON body (RFC 8259), for the schema of a route to validate.
 
     Refuses what JSON does not know or other readers would take differently: NaN and infinities, a key that an object
-    holds twice, integers and nesting that no program reads.
+    holds twice, integers and nesting that no program reads. So many values or fields are refused, too, that no route
+    takes them, before each of them is looked at.
 
     Raises:
         HTTPException: 415 for a body that does not say it is JSON, 400 for one that is not UTF-8.
-        PydanticCustomError: the text is not JSON.
+        PydanticCustomError: the text is not JSON, or holds too much.
     """
     if not isinstance(body, bytes):
         return body
@@ -92,14 +118,20 @@ def parsed_json(body: object) -> object:
         text = body.decode()
     except UnicodeDecodeError:
         raise HTTPException(400, "The body should be UTF-8 text") from None
+    if sum(map(body.count, _SEPARATORS)) > JSON_SEPARATORS_MAX:
+        raise PydanticCustomError("too_large", "The body should not hold more values than its fields may")
     try:
-        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
+        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         fault = f"{error.msg} (line {error.lineno}, column {error.colno})"
     except _NotJson as error:
         fault = str(error)
     except (ValueError, RecursionError):
         fault = "a number is too long, or objects and arrays are nested too deep"
+    else:
+        if isinstance(value, dict) and len(value) > JSON_FIELDS_MAX:
+            raise PydanticCustomError("too_many_fields", f"The body should have at most {JSON_FIELDS_MAX} fields")
+        return value
     raise PydanticCustomError("json_invalid", "Invalid JSON: {fault}", {"fault": fault})
 
 

@@ -18,6 +18,14 @@ from tradingagents_http.errors import error_response
 
 _RawHeaders: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
+HEAD_MAX_BYTES: Final = 64 * 1024
+"""Bytes that the headers of a request have at most."""
+
+HEAD_TOO_LONG: Final = f"The headers should have at most {HEAD_MAX_BYTES} bytes"
+
+QUERY_MAX_BYTES: Final = 8 * 1024
+"""Bytes that the query of a request has at most: more than all parameters together can say."""
+
 _log: Final = logging.getLogger(__name__)
 
 
@@ -206,6 +214,26 @@ class HeadAsGet:
             await send(message)
 
         await self._app({**scope, "method": "GET"}, receive, send_head)
+
+
+class HeadLimit:
+    """Refuses headers of more than `HEAD_MAX_BYTES` with 431 and a query of more than `QUERY_MAX_BYTES` with 414.
+
+    Plain uvicorn on httptools reads heads of any length, and the time that the application needs for some headers grows
+    with them.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._app
+        if scope["type"] == "http":
+            if len(scope["query_string"]) > QUERY_MAX_BYTES:
+                app = error_response(414, f"The query should have at most {QUERY_MAX_BYTES} bytes")
+            elif sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD_MAX_BYTES:
+                app = error_response(431, HEAD_TOO_LONG)
+        await app(scope, receive, send)
 
 
 class BodyLimit:

@@ -7,6 +7,7 @@ import pytest
 from in_process import PASSWORD, Api
 
 from tradingagents_core import __version__
+from tradingagents_http.media_types import JSON_MAX_BYTES
 
 pytestmark = pytest.mark.anyio
 
@@ -265,7 +266,7 @@ async def test_what_breaks_a_rule_is_refused_and_not_stored(api: Api, body: byte
         ('{"name": "a"}'.encode("utf-16"), "application/json", 400),
         (b'{"name": "\xed\xa0\x80"}', "application/json", 400),
         (b'{"name": "a"}', "application/json; charset=UTF-8", 201),
-        (b"x" * (1024 * 1024 + 1), "application/json", 413),
+        (b"x" * (JSON_MAX_BYTES + 1), "application/json", 413),
     ],
 )
 async def test_a_body_is_json_in_utf_8_and_at_most_a_mebibyte(
@@ -290,7 +291,7 @@ async def test_a_body_without_announced_length_is_cut_off_at_a_mebibyte(api: Api
     response = await api.ann.post(STRATEGIES, content=chunks(), headers={"Content-Type": "application/json"})
 
     assert (response.status_code, list(response.json())) == (413, ["detail"])
-    assert sent <= 1024 * 1024 + 2 * 65_536
+    assert sent <= JSON_MAX_BYTES + 2 * 65_536
 
 
 async def test_parameters_come_back_value_for_value_in_key_order(api: Api) -> None:

@@ -31,7 +31,8 @@ from tradingagents_adapters.sql.store import SqlStore
 from tradingagents_core.domain.parameters import PARAMETERS_MAX_BYTES, PARAMETERS_MAX_DEPTH
 from tradingagents_core.ports import LoginFailures, Store
 from tradingagents_core.use_cases import UseCases
-from tradingagents_http.app import BODY_MAX_BYTES, create_app
+from tradingagents_http.app import create_app
+from tradingagents_http.media_types import JSON_MAX_BYTES
 
 pytestmark = pytest.mark.anyio
 
@@ -137,7 +138,7 @@ hostile_texts: Final = st.sampled_from(
         *(b'{"name": "\xed\xa0\x80"}', b'\xef\xbb\xbf{"name": "a"}', '{"name": "a"}'.encode("utf-16"), b"a=1&b=2"),
         *(b"[" * 100_000, b'{"a":' * 20_000, b'{"name": ' + b"9" * 5000 + b"}", b'{"name": ' + b"-" * 5000 + b"1}"),
         *(nested("[", "]", PARAMETERS_MAX_DEPTH - 1), nested("[", "]", PARAMETERS_MAX_DEPTH)),
-        *(nested('{"a":', "}", 500), b'{"name": "' + b"x" * BODY_MAX_BYTES + b'"}', b" " * BODY_MAX_BYTES + b"1"),
+        *(nested('{"a":', "}", 500), b'{"name": "' + b"x" * JSON_MAX_BYTES + b'"}', b" " * JSON_MAX_BYTES + b"1"),
     ]
 ) | st.binary(max_size=30)
 hostile_bodies: Final = slightly_broken.flatmap(json_bytes) | json_values.flatmap(json_bytes) | hostile_texts

@@ -15,6 +15,8 @@ import psutil
 import pytest
 from processes import GUNICORN, KEY, SERVE, Machine, Server
 
+from tradingagents_http.media_types import JSON_MAX_BYTES
+
 EMAIL, PASSWORD = "user@example.com", "SecurePassword123"
 OTHER_EMAIL = "other@example.com"
 
@@ -168,7 +170,8 @@ def test_a_very_long_body_is_refused_while_it_comes_and_costs_no_memory(shared_s
 
 
 @pytest.mark.parametrize(
-    ("path", "limit"), [("/api/v1/strategies", 1024 * 1024), ("/api/v1/auth/login", 8192), ("/nowhere", 1024 * 1024)]
+    ("path", "limit"),
+    [("/api/v1/strategies", JSON_MAX_BYTES), ("/api/v1/auth/login", 8192), ("/nowhere", JSON_MAX_BYTES)],
 )
 def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent(
     shared_server: Server, path: str, limit: int

@@ -24,7 +24,8 @@ from tradingagents_core.domain.strategy import DESCRIPTION_MAX_LENGTH, NAME_MAX_
 from tradingagents_core.errors import InvalidInput, StoreUnavailable
 from tradingagents_core.ports import Store
 from tradingagents_core.use_cases import UseCases
-from tradingagents_http.app import BODY_MAX_BYTES, create_app
+from tradingagents_http.app import create_app
+from tradingagents_http.media_types import JSON_MAX_BYTES
 from tradingagents_http.routes import health
 from tradingagents_http.schemas import StrategyCreate
 
@@ -178,7 +179,7 @@ def to_be_answered(status: int, operation: str, strategy_id: int, token: str) ->
         case 401:
             request["headers"] = {"Authorization": "Bearer x.y.z"}
         case 413:
-            request = {**request, "json": None, "data": None, "content": b" " * (BODY_MAX_BYTES + 1)}
+            request = {**request, "json": None, "data": None, "content": b" " * (JSON_MAX_BYTES + 1)}
         case 415:
             request["headers"]["Content-Type"] = "text/plain"
         case 422:

@@ -3,7 +3,7 @@
 import json
 import math
 from types import NoneType
-from typing import Final, NoReturn, Self, TypeAlias, cast
+from typing import Any, Final, NoReturn, Self, TypeAlias, cast
 
 from tradingagents_core.domain.text import check_unicode
 from tradingagents_core.errors import InvalidInput
@@ -39,10 +39,14 @@ class Parameters:
     def __init__(self, value: object) -> None:
         if type(value) is not dict:
             _refuse("dict_type", "should be a JSON object")
+        # Written before it is checked, since writing is fast and checking is not: a long text is not worth a look.
+        text = _json_text(value)
+        if text is not None and len(text) > PARAMETERS_MAX_BYTES:
+            _refuse_too_large()
         _check(value, depth=1)
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        assert text is not None
         if len(text.encode()) > PARAMETERS_MAX_BYTES:
-            _refuse("too_large", f"should have at most {PARAMETERS_MAX_BYTES} bytes as JSON")
+            _refuse_too_large()
         self._json = text
 
     @classmethod
@@ -71,6 +75,14 @@ class Parameters:
         return f"Parameters({self.to_dict()!r})"
 
 
+def _json_text(value: dict[Any, Any]) -> str | None:
+    """The compact JSON text of a value; None where a part of it has no such text, which `_check` finds."""
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError):
+        return None
+
+
 def _check(value: object, depth: int) -> None:
     match value:
         case dict() | list() if depth > PARAMETERS_MAX_DEPTH:
@@ -92,6 +104,10 @@ def _check(value: object, depth: int) -> None:
             _refuse("finite_number", "should hold finite numbers only")
     if type(value) not in _JSON_TYPES:
         _refuse("json_type", "should hold JSON values only")
+
+
+def _refuse_too_large() -> NoReturn:
+    _refuse("too_large", f"should have at most {PARAMETERS_MAX_BYTES} bytes as JSON")
 
 
 def _refuse(rule: str, message: str) -> NoReturn:

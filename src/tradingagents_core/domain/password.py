@@ -13,8 +13,19 @@ PASSWORD_MAX_BYTES: Final = 1024
 """Bytes of UTF-8 that a new password has at most."""
 
 
+_TYPED_MAX_BYTES: Final = 4 * PASSWORD_MAX_BYTES
+"""Bytes that a password has at most before it is in its normal form, which has a third of them or more (the factors by
+which texts grow are in Unicode Standard Annex 15)."""
+
+
 def normalize_password(text: str) -> str:
-    """The form in which a password is hashed and compared: NFC, so that every keyboard types the same one."""
+    """The form in which a password is hashed and compared: NFC, so that every keyboard types the same one.
+
+    A text that is too long to be any password in any form stays as it is, since the time that normalization takes may
+    grow with the square of the length.
+    """
+    if len(text.encode(errors="surrogatepass")) > _TYPED_MAX_BYTES:
+        return text
     return unicodedata.normalize("NFC", text)
 
 

@@ -7,10 +7,8 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from tradingagents_http.middleware import HEAD_MAX_BYTES, HEAD_TOO_LONG
 from tradingagents_http.server.trailers import is_in_body
-
-HEAD_MAX_BYTES: Final = 64 * 1024
-"""How many bytes of a head, or of the trailers of a body, are read without an end in sight."""
 
 _FRAMING: Final = (b"content-length", b"transfer-encoding")
 
@@ -40,7 +38,7 @@ class FramedRequests(HttpToolsProtocol):
             self.refuse(400, "The request is not valid HTTP (RFC 9112)")
             return
         if self._bytes_without_progress > HEAD_MAX_BYTES:
-            self.refuse(431, f"The headers should have at most {HEAD_MAX_BYTES} bytes")
+            self.refuse(431, HEAD_TOO_LONG)
 
     def refuse(self, status: int, detail: str) -> None:
         """Answer the request that is being read with an error, and close the connection.
