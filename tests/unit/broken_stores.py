@@ -761,7 +761,9 @@ class ACancelledCommitIsHalfDone(PlainStore):
             yield work
             for strategy_id, strategy in work.rows.strategies.items():
                 self.rows.strategies[strategy_id] = strategy
-                await asyncio.sleep(0)
+                # Long enough for random histories to come upon it, whatever examples they try.
+                for _ in range(10):
+                    await asyncio.sleep(0)
             self.rows = work.rows
 
 

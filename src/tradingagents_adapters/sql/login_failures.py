@@ -22,7 +22,9 @@ _FORGET: Final = delete(login_failures).where(
     login_failures.c.key.in_(
         select(login_failures.c.key)
         .where(login_failures.c.last_at < bindparam("forgotten"))
-        .limit(_FORGOTTEN_AT_ONCE)
+        .limit(bindparam("most"))
+        # Said, since SQLAlchemy would make it a parameter on SQLite.
+        .offset(literal_column("0"))
         # Not those that somebody else is counting under or removing: to wait for them could be a deadlock.
         .with_for_update(skip_locked=True)
     )
@@ -49,7 +51,7 @@ class SqlLoginFailures(LoginFailures):
         # In one order, so that two that count under the same keys do not wait for each other for ever.
         counted = _count(len(keys), self._database.dialect_name)
         await self._database.write(counted, **_named(sorted(keys)), at=at, forgotten=forgotten)
-        await self._database.write(_FORGET, forgotten=forgotten)
+        await self._database.write(_FORGET, forgotten=forgotten, most=_FORGOTTEN_AT_ONCE)
 
     async def clear(self, keys: Sequence[str]) -> None:
         if keys:
