@@ -21,21 +21,22 @@ class Json(Response):
 
 def strategy_answer(strategy: Strategy) -> Json:
     """One strategy, as `StrategyOut` describes it."""
-    return Json(_strategy(strategy))
+    return Json(strategy_json(strategy))
 
 
 def created_answer(strategy: Strategy, location: str) -> Json:
     """A new strategy, and where it is."""
-    return Json(_strategy(strategy), 201, {"Location": location})
+    return Json(strategy_json(strategy), 201, {"Location": location})
 
 
 def page_answer(page: Page[Strategy]) -> Json:
     """A page of strategies, as `StrategyPage` describes it."""
-    items = [_strategy(strategy) for strategy in page.items]
+    items = [strategy_json(strategy) for strategy in page.items]
     return Json({"items": items, "total": page.total, "skip": page.skip, "limit": page.limit})
 
 
-def _strategy(strategy: Strategy) -> dict[str, Any]:
+def strategy_json(strategy: Strategy) -> dict[str, Any]:
+    """A strategy as `Json` writes it."""
     return {
         "id": strategy.id,
         "name": strategy.name,

@@ -23,8 +23,8 @@ HEAD_MAX_BYTES: Final = 64 * 1024
 
 HEAD_TOO_LONG: Final = f"The headers should have at most {HEAD_MAX_BYTES} bytes"
 
-QUERY_MAX_BYTES: Final = 8 * 1024
-"""Bytes that the query of a request has at most: more than all parameters together can say."""
+TARGET_MAX_LENGTH: Final = 8 * 1024
+"""Characters that path and query of a request have at most: more than all parameters together can say."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -217,7 +217,8 @@ class HeadAsGet:
 
 
 class HeadLimit:
-    """Refuses headers of more than `HEAD_MAX_BYTES` with 431 and a query of more than `QUERY_MAX_BYTES` with 414.
+    """Refuses headers of more than `HEAD_MAX_BYTES` with 431, and path and query of more than
+    `TARGET_MAX_LENGTH` with 414.
 
     Plain uvicorn on httptools reads heads of any length, and the time that the application needs for some headers grows
     with them.
@@ -229,8 +230,8 @@ class HeadLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app = self._app
         if scope["type"] == "http":
-            if len(scope["query_string"]) > QUERY_MAX_BYTES:
-                app = error_response(414, f"The query should have at most {QUERY_MAX_BYTES} bytes")
+            if len(scope["path"]) + len(scope["query_string"]) > TARGET_MAX_LENGTH:
+                app = error_response(414, f"Path and query should have at most {TARGET_MAX_LENGTH} characters")
             elif sum(len(name) + len(value) for name, value in scope["headers"]) > HEAD_MAX_BYTES:
                 app = error_response(431, HEAD_TOO_LONG)
         await app(scope, receive, send)

@@ -15,20 +15,7 @@ from tradingagents_core.ports import LoginFailures
 
 _INSERT: Final[Mapping[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
-_FORGOTTEN_AT_ONCE: Final = 1000
-"""How many counts one failed login removes at most, so that none has to wait for very many."""
-
-_FORGET: Final = delete(login_failures).where(
-    login_failures.c.key.in_(
-        select(login_failures.c.key)
-        .where(login_failures.c.last_at < bindparam("forgotten"))
-        .limit(bindparam("most"))
-        # Said, since SQLAlchemy would make it a parameter on SQLite.
-        .offset(literal_column("0"))
-        # Not those that somebody else is counting under or removing: to wait for them could be a deadlock.
-        .with_for_update(skip_locked=True)
-    )
-)
+_FORGET: Final = delete(login_failures).where(login_failures.c.last_at < bindparam("forgotten"))
 
 
 class SqlLoginFailures(LoginFailures):
@@ -51,7 +38,7 @@ class SqlLoginFailures(LoginFailures):
         # In one order, so that two that count under the same keys do not wait for each other for ever.
         counted = _count(len(keys), self._database.dialect_name)
         await self._database.write(counted, **_named(sorted(keys)), at=at, forgotten=forgotten)
-        await self._database.write(_FORGET, forgotten=forgotten, most=_FORGOTTEN_AT_ONCE)
+        await self._database.write(_FORGET, forgotten=forgotten)
 
     async def clear(self, keys: Sequence[str]) -> None:
         if keys:

@@ -1,10 +1,13 @@
 """Your strategies."""
 
+from functools import partial
+
 from fastapi import APIRouter, Request, Response
 
 from tradingagents_core.use_cases import UseCases
-from tradingagents_http.answers import created_answer, page_answer, strategy_answer
+from tradingagents_http.answers import created_answer, strategy_answer
 from tradingagents_http.dependencies import CurrentUser
+from tradingagents_http.pages import PageAnswer, PageRoom
 from tradingagents_http.paths import STRATEGIES
 from tradingagents_http.responses import created, errors
 from tradingagents_http.routes import new_router
@@ -22,13 +25,15 @@ from tradingagents_http.schemas import (
 def routes(core: UseCases) -> APIRouter:
     """The routes to a user's strategies."""
     router = new_router(tag="Strategies", prefix=STRATEGIES)
+    room = PageRoom()
 
     @router.get("", summary="List Strategies", response_model=StrategyPage, responses=errors(400, 401, 422, 503))
     async def list_strategies(user: CurrentUser, page: Pagination) -> Response:
         """List your strategies, oldest first."""
-        return page_answer(
-            await core.list_strategies(owner_id=user.id, skip=page.skip, limit=page.limit, active_only=page.active_only)
+        read = partial(
+            core.list_strategies, owner_id=user.id, skip=page.skip, limit=page.limit, active_only=page.active_only
         )
+        return PageAnswer(read, limit=page.limit, room=room)
 
     @router.post(
         "",

@@ -1,0 +1,142 @@
+"""How a page of strategies is answered, however large it is."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import orjson
+from fastapi import HTTPException
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from tradingagents_core.domain.page import Page
+from tradingagents_core.domain.parameters import PARAMETERS_MAX_BYTES
+from tradingagents_core.domain.strategy import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH, Strategy
+from tradingagents_http.answers import page_answer, strategy_json
+
+STRATEGY_MAX_BYTES: Final = PARAMETERS_MAX_BYTES + 4 * (DESCRIPTION_MAX_LENGTH + NAME_MAX_LENGTH)
+"""What a strategy takes at most, in UTF-8."""
+
+PAGES_MAX_BYTES: Final = 256 * 1024 * 1024
+"""What the pages that a process reads and sends take together."""
+
+WHOLE_MAX_BYTES: Final = 1024 * 1024
+"""A page of fewer bytes is written in one step."""
+
+PIECE_BYTES: Final = 256 * 1024
+"""How much of a larger page is written before other requests have their turn."""
+
+ROOM_SECONDS: Final = 2
+"""How long a page waits for room before it is answered with 503."""
+
+SEND_SECONDS: Final = 30
+"""How long the client may take to read a piece before the answer is given up."""
+
+_log: Final = logging.getLogger(__name__)
+
+
+class PageRoom:
+    """The bytes that all pages of an application may take together; who comes first is served first."""
+
+    def __init__(self, size: int = PAGES_MAX_BYTES, *, seconds: float = ROOM_SECONDS) -> None:
+        self._size = size
+        self._free = size
+        self._seconds = seconds
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    def bounded(self, amount: int) -> int:
+        """The amount, or all the room where that is less."""
+        return min(amount, self._size)
+
+    async def take(self, amount: int) -> None:
+        """Take so many bytes when they are free.
+
+        Raises:
+            HTTPException: 503, they have not become free in time.
+        """
+        if amount <= self._free and not self._waiting:
+            self._free -= amount
+            return
+        taken = asyncio.get_running_loop().create_future()
+        entry = (amount, taken)
+        self._waiting.append(entry)
+        try:
+            async with asyncio.timeout(self._seconds):
+                await taken
+        except BaseException as error:
+            if taken.done() and not taken.cancelled():
+                self.give_back(amount)
+            else:
+                self._waiting.remove(entry)
+                self._serve()
+            if isinstance(error, TimeoutError):
+                raise HTTPException(
+                    503, "Too many large pages at once; try again shortly", {"Retry-After": "1"}
+                ) from None
+            raise
+
+    def give_back(self, amount: int) -> None:
+        """Let others have these bytes."""
+        self._free += amount
+        self._serve()
+
+    def _serve(self) -> None:
+        while self._waiting and self._waiting[0][0] <= self._free:
+            amount, taken = self._waiting.popleft()
+            if not taken.done():
+                self._free -= amount
+                taken.set_result(None)
+
+
+class PageAnswer(Response):
+    """A page that is read when there is room for the largest that it can be; then it keeps what it really takes.
+
+    A page of more than `WHOLE_MAX_BYTES` is written in pieces, between which other requests have their turn. A client
+    who does not read on for `SEND_SECONDS` gets no more of it.
+    """
+
+    def __init__(self, read: Callable[[], Awaitable[Page[Strategy]]], *, limit: int, room: PageRoom) -> None:
+        super().__init__()
+        self._read = read
+        self._room = room
+        self._most = room.bounded(limit * STRATEGY_MAX_BYTES)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._room.take(self._most)
+        taken = self._most
+        try:
+            page = await self._read()
+            size = sum(len(item.parameters.json) + len(item.description or "") for item in page.items)
+            taken = min(size, self._most)
+            self._room.give_back(self._most - taken)
+            if size <= WHOLE_MAX_BYTES:
+                await page_answer(page)(scope, receive, send)
+            else:
+                await _send_in_pieces(page, send)
+        finally:
+            self._room.give_back(taken)
+
+
+async def _send_in_pieces(page: Page[Strategy], send: Send) -> None:
+    start = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]}
+    piece = bytearray(b'{"items":[')
+    try:
+        await _send_in_time(send, start)
+        for number, strategy in enumerate(page.items):
+            piece += b"," * bool(number) + orjson.dumps(strategy_json(strategy), option=orjson.OPT_UTC_Z)
+            if len(piece) >= PIECE_BYTES:
+                await _send_in_time(send, {"type": "http.response.body", "body": bytes(piece), "more_body": True})
+                piece.clear()
+        piece += b'],"total":%d,"skip":%d,"limit":%d}' % (page.total, page.skip, page.limit)
+        await _send_in_time(send, {"type": "http.response.body", "body": bytes(piece)})
+    except TimeoutError:
+        # The server closes the connection of an answer that has no end.
+        _log.warning("A page is given up, since the client has not read on for %d seconds", SEND_SECONDS)
+
+
+async def _send_in_time(send: Send, message: dict[str, Any]) -> None:
+    async with asyncio.timeout(SEND_SECONDS):
+        await send(message)
+    await asyncio.sleep(0)
