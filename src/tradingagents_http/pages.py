@@ -11,7 +11,7 @@ from fastapi import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from tradingagents_core.domain.page import Page
+from tradingagents_core.domain.page import PAGE_LIMIT_DEFAULT, Page
 from tradingagents_core.domain.parameters import PARAMETERS_MAX_BYTES
 from tradingagents_core.domain.strategy import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH, Strategy
 from tradingagents_http.answers import page_answer, strategy_json
@@ -91,26 +91,34 @@ class PageRoom:
 
 
 class PageAnswer(Response):
-    """A page that is read when there is room for the largest that it can be; then it keeps what it really takes.
+    """A page that takes its room among all pages while it is read and sent.
 
-    A page of more than `WHOLE_MAX_BYTES` is written in pieces, between which other requests have their turn. A client
-    who does not read on for `SEND_SECONDS` gets no more of it.
+    One of more than `PAGE_LIMIT_DEFAULT` strategies is read when there is room for the largest that it can be, and then
+    keeps what it really takes; a shorter one is read at once, and takes room only where it is large. A page of more than
+    `WHOLE_MAX_BYTES` is written in pieces, between which other requests have their turn. A client that does not read on
+    for `SEND_SECONDS` gets no more of it.
     """
 
     def __init__(self, read: Callable[[], Awaitable[Page[Strategy]]], *, limit: int, room: PageRoom) -> None:
         super().__init__()
         self._read = read
         self._room = room
-        self._most = room.bounded(limit * STRATEGY_MAX_BYTES)
+        self._most = room.bounded(limit * STRATEGY_MAX_BYTES) if limit > PAGE_LIMIT_DEFAULT else 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._room.take(self._most)
-        taken = self._most
+        taken = 0
         try:
+            if self._most:
+                await self._room.take(self._most)
+                taken = self._most
             page = await self._read()
             size = sum(len(item.parameters.json) + len(item.description or "") for item in page.items)
-            taken = min(size, self._most)
-            self._room.give_back(self._most - taken)
+            kept = self._room.bounded(size) if size > WHOLE_MAX_BYTES else 0
+            if kept > taken:
+                await self._room.take(kept - taken)
+            else:
+                self._room.give_back(taken - kept)
+            taken = kept
             if size <= WHOLE_MAX_BYTES:
                 await page_answer(page)(scope, receive, send)
             else:

@@ -125,6 +125,21 @@ async def test_a_page_takes_what_it_may_be_until_it_is_read_and_then_what_it_is(
 
 
 @pytest.mark.anyio
+async def test_a_short_page_is_read_without_waiting_for_room_and_takes_it_only_where_it_is_large() -> None:
+    room = PageRoom(10_000_000, seconds=0.02)
+    await room.take(10_000_000)
+    small, large = Client(), Client()
+    await answer(page_of(100, letters=10), small, room, limit=100)
+    assert small.messages[0]["status"] == 200
+    with pytest.raises(HTTPException):
+        await answer(page_of(20, letters=60_000), large, room, limit=100)
+    room.give_back(10_000_000)
+    await answer(page_of(20, letters=60_000), large, room, limit=100)
+    assert large.messages[0]["status"] == 200
+    assert room._free == 10_000_000
+
+
+@pytest.mark.anyio
 async def test_a_page_that_fails_or_whose_client_leaves_gives_its_room_back() -> None:
     room = PageRoom(1000)
 

@@ -1,0 +1,129 @@
+"""Logins while others guess, and while nothing can be written."""
+
+import multiprocessing
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+import httpx
+import pytest
+from processes import KEY, SERVE, Machine, Server
+
+EMAIL: Final = "user@example.com"
+PASSWORD: Final = "SecurePassword123"
+GUESSERS: Final = 100
+BOUND_SECONDS: Final = 15
+"""Far beyond the five seconds of an answer, for the clients that share the machine with the server."""
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    machine = Machine(tmp_path, {"JWT_SECRET_KEY": KEY, "TRUSTED_PROXIES": '["127.0.0.1"]'})
+    created = machine.run("tradingagents", "users", "create", EMAIL, "--password-stdin", typed=f"{PASSWORD}\n")
+    assert created.returncode == 0, created.stderr
+    return machine
+
+
+@pytest.fixture
+def server(machine: Machine) -> Iterator[Server]:
+    with machine.serving(*SERVE) as server:
+        yield server
+
+
+def log_in(server: Server, password: str, *, email: str = EMAIL, source: str = "198.51.100.1") -> httpx.Response:
+    with httpx.Client(base_url=server.client.base_url, trust_env=False, timeout=BOUND_SECONDS) as client:
+        return client.post(
+            "/api/v1/auth/login",
+            data={"username": email, "password": password},
+            headers={"X-Forwarded-For": source},
+        )
+
+
+def spin(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+@contextmanager
+def busy_cores() -> Iterator[None]:
+    """Somebody else's programs that want every core, for a limited time."""
+    spinning = [
+        multiprocessing.get_context("spawn").Process(target=spin, args=(30,))
+        for _ in range(multiprocessing.cpu_count())
+    ]
+    for process in spinning:
+        process.start()
+    try:
+        yield
+    finally:
+        for process in spinning:
+            process.kill()
+            process.join()
+
+
+@pytest.mark.parametrize("spread", [False, True], ids=["from one address", "from a hundred networks"])
+def test_the_owner_gets_in_from_elsewhere_and_everybody_is_answered_while_a_hundred_guess(
+    server: Server, spread: bool
+) -> None:
+    def guess(number: int) -> Counter[int]:
+        source = f"203.0.{number}.7" if spread else "203.0.113.7"
+        return Counter(log_in(server, f"wrong {turn}", source=source).status_code for turn in range(3))
+
+    with busy_cores(), ThreadPoolExecutor(GUESSERS + 1) as pool:
+        guesses = [pool.submit(guess, number) for number in range(GUESSERS)]
+        owner = [log_in(server, PASSWORD).status_code for _ in range(3)]
+        statuses = sum((each.result() for each in guesses), Counter())
+
+    assert owner == [200, 200, 200]
+    assert set(statuses) <= {401, 429, 503}
+
+
+def test_guesses_at_once_on_one_account_are_not_all_checked(server: Server) -> None:
+    with ThreadPoolExecutor(GUESSERS) as pool:
+        statuses = Counter(pool.map(lambda number: log_in(server, f"wrong {number}").status_code, range(GUESSERS)))
+    assert set(statuses) == {401, 429}
+    assert statuses[401] <= 11
+
+
+def test_a_success_on_an_account_of_ones_own_does_not_clear_what_was_counted_for_the_source(server: Server) -> None:
+    statuses = []
+    for number in range(60):
+        statuses.append(log_in(server, "wrong", email=f"victim{number}@example.com").status_code)
+        if number % 9 == 8:
+            statuses.append(log_in(server, PASSWORD).status_code)
+    assert statuses[-1] == 429
+
+
+@contextmanager
+def locked(machine: Machine) -> Iterator[None]:
+    """The time in which somebody else keeps the database from being written."""
+    with closing(sqlite3.connect(machine.folder / "tradingagents.db", isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+def test_logins_are_answered_and_failures_counted_while_nothing_can_be_written(
+    machine: Machine, server: Server
+) -> None:
+    with locked(machine):
+        right = [log_in(server, PASSWORD).status_code for _ in range(2)]
+        wrong = [log_in(server, "wrong password", source="203.0.113.7").status_code for _ in range(11)]
+        other = log_in(server, PASSWORD).status_code
+
+    assert (right, wrong, other) == ([200, 200], [401] * 10 + [429], 200)
+    assert log_in(server, PASSWORD, source="203.0.113.7").status_code == 429
+    assert server.output().count("counted in memory meanwhile") == 1
+
+
+def test_an_old_password_is_refused_as_soon_as_another_is_set(machine: Machine, server: Server) -> None:
+    assert log_in(server, PASSWORD).status_code == 200
+    machine.run("tradingagents", "users", "set-password", EMAIL, "--password-stdin", typed="AnotherPassword456\n")
+    assert log_in(server, PASSWORD).status_code == 401
+    assert log_in(server, "AnotherPassword456").status_code == 200
