@@ -94,9 +94,9 @@ class PageAnswer(Response):
     """A page that takes its room among all pages while it is read and sent.
 
     One of more than `PAGE_LIMIT_DEFAULT` strategies is read when there is room for the largest that it can be, and then
-    keeps what it really takes; a shorter one is read at once, and takes room only where it is large. A page of more than
-    `WHOLE_MAX_BYTES` is written in pieces, between which other requests have their turn. A client that does not read on
-    for `SEND_SECONDS` gets no more of it.
+    keeps what it really takes; a shorter one is read at once, and takes room only where it is large. A page of more
+    than `WHOLE_MAX_BYTES` is written in pieces, between which other requests have their turn. A client that does not
+    read on for `SEND_SECONDS` gets no more of it.
     """
 
     def __init__(self, read: Callable[[], Awaitable[Page[Strategy]]], *, limit: int, room: PageRoom) -> None:
