@@ -29,7 +29,7 @@ from tradingagents_core.errors import StoreUnavailable
 
 STRATEGIES: Final = "/api/v1/strategies"
 LOGIN: Final = "/api/v1/auth/login"
-LIMIT: Final = 5
+LIMIT: Final = 20
 """Seconds within which a refusal has to come."""
 
 HARD_PASSWORD: Final = "50% of @/:?#[]&= +päss%20"

@@ -1,4 +1,4 @@
-"""What servers do that start while their database is away, beside a newer schema, or without being told of the start."""
+"""What servers do that start while their database is away, beside a newer schema, or without lifespan events."""
 
 import shutil
 import sqlite3
