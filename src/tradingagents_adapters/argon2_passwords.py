@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import argon2
 from argon2.exceptions import Argon2Error, VerifyMismatchError
@@ -31,7 +31,7 @@ WAITING_MAX: Final = 100
 THREADS: Final = 1
 """Passwords that are hashed at once: each takes a core and its memory from everything else."""
 
-NICENESS: Final = 10
+NICENESS: Final = 5
 """How much the threads that hash stand back behind others (`nice`, 1 to 19)."""
 
 T = TypeVar("T")
@@ -84,10 +84,16 @@ class Argon2PasswordHasher(PasswordHasher):
         if self._under_way >= self._under_way_max:
             raise PasswordHasherBusy
         self._under_way += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, work, *texts)
-        finally:
-            self._under_way -= 1
+        done = asyncio.get_running_loop().run_in_executor(self._executor, work, *texts)
+        # Shielded, so that what is computed for a caller who has given up counts until the thread is done with it.
+        done.add_done_callback(self._note_end)
+        return await asyncio.shield(done)
+
+    def _note_end(self, done: "asyncio.Future[Any]") -> None:
+        self._under_way -= 1
+        if not done.cancelled():
+            # Whether or not anybody still waits for it.
+            done.exception()
 
     def _hash(self, password: str) -> str:
         return self._argon2.hash(_encoded(password))

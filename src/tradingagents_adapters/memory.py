@@ -160,7 +160,9 @@ class MemoryLoginFailures(LoginFailures):
             before = self._counts.pop(key, None)
             goes_on = before is not None and not before.is_forgotten(now=at)
             self._counts[key] = FailureCount(count=before.count + 1 if before and goes_on else 1, last_at=at)
-        while len(self._counts) > FAILURE_COUNTS_MAX or next(iter(self._counts.values())).is_forgotten(now=at):
+        while self._counts and (
+            len(self._counts) > FAILURE_COUNTS_MAX or next(iter(self._counts.values())).is_forgotten(now=at)
+        ):
             self._counts.popitem(last=False)
 
     def take_back(self, keys: Sequence[str]) -> None:

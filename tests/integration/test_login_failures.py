@@ -15,6 +15,7 @@ from tradingagents_adapters.settings import DatabaseSettings
 from tradingagents_adapters.sql import open_database
 from tradingagents_adapters.sql.login_failures import SqlLoginFailures
 from tradingagents_adapters.sql.schema import migrate
+from tradingagents_conformance import LoginFailuresContract
 from tradingagents_core.domain.login_throttle import FORGOTTEN_AFTER, FailureCount
 from tradingagents_core.ports import LoginFailures
 
@@ -48,6 +49,12 @@ async def failures(settings: DatabaseSettings | None) -> AsyncIterator[LoginFail
     else:
         async with over_sql(settings) as opened:
             yield opened
+
+
+class TestSqlLoginFailures(LoginFailuresContract):
+    @pytest.fixture
+    def login_failures(self, failures: LoginFailures) -> LoginFailures:
+        return failures
 
 
 async def test_a_key_without_failures_has_no_count(failures: LoginFailures) -> None:

@@ -596,3 +596,34 @@ async def test_callers_that_are_cancelled_while_they_wait_for_a_connection_leave
         await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), LIMIT)
         await assert_nothing_is_left(other, connections)
         await add_strategy(store, ann, "a")
+
+
+WIDEN = "ALTER TABLE strategies ALTER COLUMN name TYPE varchar({})"
+
+
+@pytest.mark.anyio
+async def test_a_column_that_is_widened_under_a_running_service_costs_nobody_an_answer(database: Database) -> None:
+    async with opened(database) as (store, _), session(database) as other:
+        ann = await add_user(store, "ann@example.com")
+        await add_strategy(store, ann, "a")
+        assert await names(store, ann) == ["a"]
+        for width in (300, 400):
+            await other.execute(WIDEN.format(width))
+            assert (await names(store, ann))[0] == "a"
+            await other.execute(WIDEN.format(width + 1))
+            await add_strategy(store, ann, f"after {width}")
+
+
+@pytest.mark.anyio
+async def test_a_block_whose_statement_a_migration_has_made_invalid_is_refused_for_now(database: Database) -> None:
+    async with opened(database, database_pool_size=1, database_pool_overflow=0) as (store, _):
+        ann = await add_user(store, "ann@example.com")
+        strategy = await add_strategy(store, ann, "a")
+        async with session(database) as other:
+            async with store.write() as work:
+                await work.get_strategy(owner_id=ann.id, strategy_id=strategy.id)
+            await other.execute(WIDEN.format(500))
+            with pytest.raises(StoreUnavailable):
+                async with store.write() as work:
+                    await work.get_strategy(owner_id=ann.id, strategy_id=strategy.id)
+        assert await names(store, ann) == ["a"]

@@ -476,3 +476,20 @@ def test_more_tokens_than_are_remembered_are_all_taken(monkeypatch):
     tokens = service()
     issued = [tokens.issue(user_id=number) for number in range(1, 6)]
     assert [tokens.verify(token).user_id for _ in range(2) for token in issued] == [1, 2, 3, 4, 5] * 2
+
+
+@pytest.mark.parametrize("claims", [{"iat": 0, "exp": True}, {"iat": True, "exp": 60}, {"iat": False, "exp": 60}])
+def test_a_truth_is_no_time_even_where_it_would_be_a_valid_one(claims):
+    tokens = service(clock=lambda: datetime(1970, 1, 1, tzinfo=UTC))
+    assert_refused(signed(compact(CLAIMS | claims)), tokens)
+
+
+def test_a_token_that_is_too_long_costs_no_signature(monkeypatch):
+    def decode(*_: object, **__: object) -> None:
+        raise AssertionError("the signature was looked at")
+
+    tokens = service()
+    monkeypatch.setattr(tokens._jws, "decode", decode)
+    with pytest.raises(InvalidToken) as refused:
+        tokens.verify(signed(compact(CLAIMS | {"jti": "x" * 4096})))
+    assert refused.value.__cause__ is None

@@ -182,3 +182,17 @@ def test_the_bytes_of_a_password_are_counted_in_its_normal_form():
 @given(texts, st.characters(categories=["Cs"]), texts)
 def test_a_password_holds_no_lone_surrogates(before, surrogate, after):
     assert rule_broken_by_password(before + surrogate + after) == "string_unicode"
+
+
+def test_a_password_may_be_typed_in_any_form_however_much_longer_that_is() -> None:
+    longest = "각" * (PASSWORD_MAX_BYTES // 3)
+    typed = unicodedata.normalize("NFD", longest)
+    assert len(typed.encode()) > 2.9 * PASSWORD_MAX_BYTES
+    assert normalize_password(typed) == new_password(typed) == longest
+
+
+def test_a_text_too_long_for_any_password_is_not_normalized() -> None:
+    text = "e\u0301" * (2 * PASSWORD_MAX_BYTES)
+    assert normalize_password(text) == text
+    with pytest.raises(InvalidInput):
+        new_password(text)
