@@ -138,7 +138,9 @@ def _stand_back() -> None:
     """Have this thread wait for others who want a core, so that logins do not hold up everybody else's requests."""
     # Only Linux counts a thread's niceness for itself; elsewhere it would be the whole process that gives way.
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+        thread = threading.get_native_id()
+        # A process that stands back further itself may not come forward again.
+        os.setpriority(os.PRIO_PROCESS, thread, max(NICENESS, os.getpriority(os.PRIO_PROCESS, thread)))
 
 
 def _work(parameters: argon2.Parameters) -> float:

@@ -1,5 +1,7 @@
 import asyncio
 import logging
+import os
+import sys
 import threading
 
 import argon2
@@ -7,7 +9,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tradingagents_adapters.argon2_passwords import MEMORY_KIB_MIN, PARALLELISM_MIN, TIME_COST_MIN, Argon2PasswordHasher
+from tradingagents_adapters import argon2_passwords
+from tradingagents_adapters.argon2_passwords import (
+    MEMORY_KIB_MIN,
+    NICENESS,
+    PARALLELISM_MIN,
+    TIME_COST_MIN,
+    Argon2PasswordHasher,
+)
 from tradingagents_core.errors import PasswordHasherBusy
 
 THREADS = 2
@@ -247,3 +256,52 @@ def test_a_password_that_would_wait_too_long_is_turned_away_and_room_is_made_aga
         await hasher.hash(PASSWORD)
 
     asyncio.run(story())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts a thread's niceness for itself")
+def test_a_thread_that_hashes_stands_back_behind_others():
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    hasher = Argon2PasswordHasher(memory_kib=8, time_cost=1)
+    assert hasher._executor.submit(niceness).result() == max(NICENESS, niceness())
+    assert NICENESS > 0
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("weaker", [{"memory_kib": 512}, {"time_cost": 1}, {"memory_kib": 700, "time_cost": 1}])
+@pytest.mark.parametrize("password", ["the password", "another one"])
+async def test_a_weaker_hash_takes_as_much_work_as_nobodys(monkeypatch, weaker, password):
+    now = {"memory_kib": 1024, "time_cost": 3}
+    made_with = now | weaker
+    password_hash = await Argon2PasswordHasher(**made_with).hash("the password")
+    more = []
+    monkeypatch.setattr(
+        argon2_passwords,
+        "hash_secret_raw",
+        lambda *_, time_cost, memory_cost, **__: more.append(time_cost * memory_cost),
+    )
+    matches = await Argon2PasswordHasher(**now).verify(password=password, password_hash=password_hash)
+
+    assert matches == (password == "the password")
+    whole = now["memory_kib"] * now["time_cost"]
+    assert made_with["memory_kib"] * made_with["time_cost"] + sum(more) == pytest.approx(whole, rel=0.02)
+
+
+@pytest.mark.anyio
+async def test_what_nobody_waits_for_any_more_counts_until_it_is_computed(monkeypatch):
+    hasher = Argon2PasswordHasher(memory_kib=8, time_cost=1, threads=1)
+    monkeypatch.setattr(hasher, "_under_way_max", 2)
+    gated = Gated(hasher._argon2)
+    monkeypatch.setattr(hasher, "_argon2", gated)
+    given_up = [asyncio.create_task(hasher.hash(PASSWORD)) for _ in range(2)]
+    await asyncio.sleep(0)
+    for task in given_up:
+        task.cancel()
+    await asyncio.wait(given_up)
+    with pytest.raises(PasswordHasherBusy):
+        await hasher.hash(PASSWORD)
+    gated.gate.set()
+    # Its turn comes after theirs.
+    await asyncio.get_running_loop().run_in_executor(hasher._executor, lambda: None)
+    assert (await hasher.hash(PASSWORD)).startswith("$argon2id$")
