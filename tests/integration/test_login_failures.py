@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import asyncpg
 import pytest
-from postgresql import Database
+from postgresql import Database, eventually
 from sqlalchemy.engine import URL
 
 from tradingagents_adapters.memory import MemoryLoginFailures
@@ -102,3 +103,59 @@ async def test_what_is_cleared_has_no_count(failures: LoginFailures) -> None:
     await failures.clear(["a", "c"])
 
     assert await failures.find(["a", "b"]) == {"b": FailureCount(1, NOW)}
+
+
+# What takes two sessions of PostgreSQL
+
+
+@pytest.fixture
+async def on_postgresql(database: Database) -> AsyncIterator[tuple[LoginFailures, asyncpg.Connection]]:
+    """The counts, and another session in the same database."""
+    other = await asyncpg.connect(database.dsn)
+    async with over_sql(DatabaseSettings(database_url=database.setting)) as failures:
+        yield failures, other
+    await other.close()
+
+
+async def waiting(other: asyncpg.Connection, count: int) -> None:
+    """Return when so many statements wait for a lock."""
+
+    async def wait() -> bool:
+        return await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") >= count
+
+    await eventually(wait, 30)
+
+
+async def test_two_that_count_under_the_same_keys_in_other_orders_do_not_wait_for_each_other(
+    on_postgresql: tuple[LoginFailures, asyncpg.Connection],
+) -> None:
+    failures, other = on_postgresql
+    await failures.add(["a", "b", "c"], at=NOW)
+    async with other.transaction():
+        await other.execute("SELECT FROM login_failures WHERE key = 'c' FOR UPDATE")
+        first = asyncio.ensure_future(failures.add(["a", "c", "b"], at=NOW))
+        await waiting(other, 1)
+        second = asyncio.ensure_future(failures.add(["b", "a"], at=NOW))
+        await waiting(other, 2)
+    await asyncio.gather(first, second)
+    assert {key: count.count for key, count in (await failures.find(["a", "b", "c"])).items()} == {
+        "a": 3,
+        "b": 3,
+        "c": 2,
+    }
+
+
+async def test_a_cancelled_caller_does_not_keep_a_failure_from_being_counted(
+    on_postgresql: tuple[LoginFailures, asyncpg.Connection],
+) -> None:
+    failures, other = on_postgresql
+    await failures.add(["a"], at=NOW)
+    async with other.transaction():
+        await other.execute("SELECT FROM login_failures WHERE key = 'a' FOR UPDATE")
+        counting = asyncio.ensure_future(failures.add(["a"], at=NOW))
+        await waiting(other, 1)
+        counting.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await counting
+    assert (await failures.find(["a"]))["a"].count == 2

@@ -334,3 +334,31 @@ async def test_connections_write_each_commit_to_the_disk(file: Path) -> None:
             shown = [(await connection.fetch(f"PRAGMA {name}", ()))[0][0] for name in ("synchronous", "journal_mode")]
             await database.give_back(connection)
             assert shown == [2, "wal"]
+
+
+@pytest.mark.anyio
+async def test_the_outcome_of_a_commit_is_settled_before_a_cancelled_caller_goes_on(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = await add_user(store, "ann@example.com")
+    committing, gate = asyncio.Event(), asyncio.Event()
+    execute = adapter._AiosqliteConnection.execute
+
+    async def execute_when_let(self: adapter._AiosqliteConnection, *statements: str) -> int:
+        if "COMMIT" in statements:
+            committing.set()
+            await gate.wait()
+        return await execute(self, *statements)
+
+    monkeypatch.setattr(adapter._AiosqliteConnection, "execute", execute_when_let)
+    caller = asyncio.ensure_future(add_strategy(store, ann, "a"))
+    async with asyncio.timeout(30):
+        await committing.wait()
+    caller.cancel()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not caller.done()
+    gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert await names(store, ann) == ["a"]
