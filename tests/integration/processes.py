@@ -199,6 +199,16 @@ def at_once(
         return list(people.map(work, on))
 
 
+def answered(connection: socket.socket) -> bytes:
+    """An answer in JSON, in however many pieces it comes over a connection."""
+    answer = b""
+    while not answer.endswith(b"}"):
+        more = connection.recv(65536)
+        assert more, f"the connection was closed after {answer!r}"
+        answer += more
+    return answer
+
+
 def only_line(ended: subprocess.CompletedProcess[str]) -> str:
     """The one line that a command has written, on standard error."""
     assert ended.stdout == ""

@@ -13,7 +13,7 @@ from contextlib import closing
 import httpx
 import psutil
 import pytest
-from processes import GUNICORN, KEY, SERVE, Machine, Server
+from processes import GUNICORN, KEY, SERVE, Machine, Server, answered
 
 from tradingagents_http.media_types import JSON_MAX_BYTES
 
@@ -48,16 +48,6 @@ def log_in(server: Server, password: str, *, email: str = EMAIL, source: str = "
         data={"username": email, "password": password},
         headers={"X-Forwarded-For": source},
     )
-
-
-def answered(connection: socket.socket) -> bytes:
-    """An answer in JSON, as it comes over a connection."""
-    answer = b""
-    while not answer.endswith(b"}"):
-        more = connection.recv(65536)
-        assert more, f"the connection was closed after {answer!r}"
-        answer += more
-    return answer
 
 
 # Guessing

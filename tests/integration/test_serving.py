@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 from postgresql import wait_until
-from processes import END_SECONDS, GUNICORN, KEY, SERVE, UVICORN, Machine, Server
+from processes import END_SECONDS, GUNICORN, KEY, SERVE, UVICORN, Machine, Server, answered
 
 EMAIL: Final = "user@example.com"
 PASSWORD: Final = "SecurePassword123"
@@ -43,16 +43,6 @@ def all_received(connection: socket.socket) -> bytes:
 def workers_of(server: Server) -> list[psutil.Process]:
     children = psutil.Process(server.process.pid).children()
     return [process for process in children if "spawn_main" in str(process.cmdline())]
-
-
-def one_answer(connection: socket.socket) -> bytes:
-    """An answer in JSON, in however many pieces it comes."""
-    received = b""
-    while not received.endswith(b"}"):
-        more = connection.recv(65536)
-        assert more, f"the connection was closed after {received!r}"
-        received += more
-    return received
 
 
 # Stopping
@@ -137,11 +127,11 @@ def test_by_default_a_connection_outlasts_a_poll_every_five_seconds(machine: Mac
     assert "[default: 75]" in help_text
     with machine.serving(*SERVE) as server, connected(server) as connection:
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert one_answer(connection).startswith(b"HTTP/1.1 200 ")
+        assert answered(connection).startswith(b"HTTP/1.1 200 ")
         # Longer than uvicorn's own five seconds.
         time.sleep(5.5)
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert one_answer(connection).startswith(b"HTTP/1.1 200 ")
+        assert answered(connection).startswith(b"HTTP/1.1 200 ")
 
 
 # Starting
