@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import orjson
@@ -69,7 +70,9 @@ class PageRoom:
             if taken.done() and not taken.cancelled():
                 self.give_back(amount)
             else:
-                self._waiting.remove(entry)
+                # Not there any more where the room came after the caller had been cancelled.
+                with suppress(ValueError):
+                    self._waiting.remove(entry)
                 self._serve()
             if isinstance(error, TimeoutError):
                 raise HTTPException(

@@ -196,6 +196,22 @@ async def test_a_page_that_is_given_up_while_it_waits_leaves_its_place() -> None
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("cancelled_first", [False, True], ids=["just after", "just before"])
+async def test_room_that_comes_just_when_the_caller_is_cancelled_is_not_lost(cancelled_first: bool) -> None:
+    room = PageRoom(10)
+    await room.take(10)
+    waiting = asyncio.create_task(room.take(10))
+    await asyncio.sleep(0)
+    if cancelled_first:
+        waiting.cancel()
+    room.give_back(10)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert room._free == 10
+
+
+@pytest.mark.anyio
 async def test_a_client_that_does_not_read_on_is_given_up(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
