@@ -96,6 +96,14 @@ async def test_a_newcomer_does_not_wait_for_a_round_of_a_crowd():
     assert line.served[0] == "198.51.100.200"
 
 
+async def test_a_newcomer_does_not_wait_for_a_round_of_a_crowd_from_many_networks():
+    async with full() as line:
+        for number in range(50):
+            await line.join(f"198.51.{number}.1")
+        await line.join("203.0.113.1")
+    assert line.served[0] == "203.0.113.1"
+
+
 async def test_who_had_a_turn_lately_comes_after_those_who_had_none():
     async with full() as line:
         await line.join("203.0.113.1")
