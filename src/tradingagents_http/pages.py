@@ -18,7 +18,8 @@ from tradingagents_core.domain.strategy import DESCRIPTION_MAX_LENGTH, NAME_MAX_
 from tradingagents_http.answers import page_answer, strategy_json
 
 STRATEGY_MAX_BYTES: Final = PARAMETERS_MAX_BYTES + 4 * (DESCRIPTION_MAX_LENGTH + NAME_MAX_LENGTH)
-"""What a strategy takes at most, in UTF-8."""
+"""What a strategy takes at most, in UTF-8. Texts with characters beyond ASCII take more in memory, which is counted once
+they have been read."""
 
 PAGES_MAX_BYTES: Final = 256 * 1024 * 1024
 """What the pages that a process reads and sends take together."""
@@ -115,7 +116,7 @@ class PageAnswer(Response):
                 await self._room.take(self._most)
                 taken = self._most
             page = await self._read()
-            size = sum(len(item.parameters.json) + len(item.description or "") for item in page.items)
+            size = sum(_memory(item.parameters.json) + _memory(item.description or "") for item in page.items)
             kept = self._room.bounded(size) if size > WHOLE_MAX_BYTES else 0
             if kept > taken:
                 await self._room.take(kept - taken)
@@ -128,6 +129,11 @@ class PageAnswer(Response):
                 await _send_in_pieces(page, send)
         finally:
             self._room.give_back(taken)
+
+
+def _memory(text: str) -> int:
+    """The bytes that a text takes in memory at most: four for each character when one of them needs as many."""
+    return len(text) if text.isascii() else 4 * len(text)
 
 
 async def _send_in_pieces(page: Page[Strategy], send: Send) -> None:

@@ -125,6 +125,21 @@ async def test_a_page_takes_what_it_may_be_until_it_is_read_and_then_what_it_is(
 
 
 @pytest.mark.anyio
+async def test_a_text_with_one_wide_character_takes_four_bytes_for_each_of_its_characters() -> None:
+    page = page_of(1, letters=0)
+    wide = Strategy.created(page.items[0].changed(at=TIME, description="x" * 9_999 + "𝄞"), id=2, owner_id=1, at=TIME)
+    items = [wide] * 100
+    room, client = PageRoom(10_000_000), Client()
+    client.reads.clear()
+    sending = asyncio.create_task(answer(Page(items=items, total=100, skip=0, limit=100), client, room, limit=100))
+    await asyncio.sleep(0)
+    assert 10_000_000 - room._free >= 100 * 40_000
+    client.reads.set()
+    await sending
+    assert room._free == 10_000_000
+
+
+@pytest.mark.anyio
 async def test_a_short_page_is_read_without_waiting_for_room_and_takes_it_only_where_it_is_large() -> None:
     room = PageRoom(10_000_000, seconds=0.02)
     await room.take(10_000_000)

@@ -196,3 +196,10 @@ def test_a_text_too_long_for_any_password_is_not_normalized() -> None:
     assert normalize_password(text) == text
     with pytest.raises(InvalidInput):
         new_password(text)
+
+
+def test_a_password_that_shrinks_most_may_be_typed_in_its_longest_form() -> None:
+    typed = "\u1fbe\u0308\u0301" * (PASSWORD_MAX_BYTES // 2)
+    assert len(typed.encode()) == 3.5 * PASSWORD_MAX_BYTES
+    assert len(normalize_password(typed).encode()) == PASSWORD_MAX_BYTES
+    assert new_password(typed) == normalize_password(typed)

@@ -14,8 +14,8 @@ PASSWORD_MAX_BYTES: Final = 1024
 
 
 _TYPED_MAX_BYTES: Final = 4 * PASSWORD_MAX_BYTES
-"""Bytes that a password has at most before it is in its normal form, which has a third of them or more (the factors by
-which texts grow are in Unicode Standard Annex 15)."""
+"""Bytes that a password has at most before it is in its normal form, in which a quarter of them or more are left: some
+Greek letters with two accents shrink to two sevenths."""
 
 
 def normalize_password(text: str) -> str:
