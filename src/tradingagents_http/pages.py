@@ -18,8 +18,8 @@ from tradingagents_core.domain.strategy import DESCRIPTION_MAX_LENGTH, NAME_MAX_
 from tradingagents_http.answers import page_answer, strategy_json
 
 STRATEGY_MAX_BYTES: Final = PARAMETERS_MAX_BYTES + 4 * (DESCRIPTION_MAX_LENGTH + NAME_MAX_LENGTH)
-"""What a strategy takes at most, in UTF-8. Texts with characters beyond ASCII take more in memory, which is counted once
-they have been read."""
+"""What a strategy takes at most, in UTF-8. Texts with characters beyond ASCII take more in memory, which is counted
+once they have been read."""
 
 PAGES_MAX_BYTES: Final = 256 * 1024 * 1024
 """What the pages that a process reads and sends take together."""
