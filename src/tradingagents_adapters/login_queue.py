@@ -1,4 +1,4 @@
-"""The queue of logins in this process: turns go round by network and source, those with fewer failures first."""
+"""The queue of logins in this process: turns go round by network and source, those who have logged in before first."""
 
 import asyncio
 from collections import Counter, OrderedDict
@@ -19,11 +19,12 @@ from tradingagents_core.ports import LoginQueue
 WAITING_FOR_EACH_TURN: Final = 100
 """How many attempts may wait for each turn that is given at once, about two seconds' work for one."""
 
-SERVED_MAX: Final = 10_000
-"""How many sources and networks are remembered that have had a turn."""
+REMEMBERED_MAX: Final = 10_000
+"""How many sources and networks that have had a turn are remembered, and how many successes."""
 
-_LEVELS: Final = 8
-"""How many classes of sources there are, by their failures: none, 1, 2 and more, 4 and more, 8 and more, up to 64."""
+_LEVELS: Final = 9
+"""How many classes of attempts there are: one for those that have succeeded before, the others by the failures of
+their source: none, 1, 2 and more, 4 and more, 8 and more, up to 64."""
 
 _RETRY_SECONDS: Final = 1
 
@@ -37,8 +38,8 @@ class _Waiter:
     is_queued: bool = True
 
 
-class _Served:
-    """The networks and sources that had a turn most recently."""
+class _MostRecent:
+    """The `REMEMBERED_MAX` keys that were noted most recently."""
 
     def __init__(self) -> None:
         self._keys: OrderedDict[str, None] = OrderedDict()
@@ -50,7 +51,7 @@ class _Served:
         for key in keys:
             self._keys[key] = None
             self._keys.move_to_end(key)
-        while len(self._keys) > SERVED_MAX:
+        while len(self._keys) > REMEMBERED_MAX:
             self._keys.popitem(last=False)
 
 
@@ -61,7 +62,7 @@ class _Rounds:
     a crowd; one that had a turn begins at the end, so that nobody gets a second turn before others have had one.
     """
 
-    def __init__(self, served: _Served) -> None:
+    def __init__(self, served: _MostRecent) -> None:
         self._served = served
         self._networks: OrderedDict[str, OrderedDict[str, dict[_Waiter, None]]] = OrderedDict()
 
@@ -114,18 +115,20 @@ class _Rounds:
 class RoundRobinLoginQueue(LoginQueue):
     """Gives `turns` turns at once; a longer wait than `seconds` for one is given up.
 
-    The order is by failures of the source, then round by networks (`LoginAttempt.network`), then round by sources. At
-    most `WAITING_FOR_EACH_TURN` attempts wait for each turn; when that many wait, a newcomer with fewer failures, or of
-    a less crowded network, takes the place of one that would come last.
+    Attempts that have succeeded before come first, then the order is by failures of the source, then round by networks
+    (`LoginAttempt.network`), then round by sources. At most `WAITING_FOR_EACH_TURN` attempts wait for each turn; when
+    that many wait, a newcomer with fewer failures, or of a less crowded network, takes the place of one that would come
+    last.
     """
 
     def __init__(self, *, turns: int, seconds: float = TURN_SECONDS) -> None:
         self._free = turns
         self._waiting_max = turns * WAITING_FOR_EACH_TURN
         self._seconds = seconds
-        served = _Served()
+        served = _MostRecent()
         self._levels = [_Rounds(served) for _ in range(_LEVELS)]
         self._served = served
+        self._succeeded = _MostRecent()
         self._waiting = 0
         self._waiting_under: Counter[str] = Counter()
         self._under_way: Counter[str] = Counter()
@@ -147,11 +150,19 @@ class RoundRobinLoginQueue(LoginQueue):
             self._free -= 1
             self._served.note(attempt.network, attempt.source)
         else:
-            await self._wait(attempt, min(failures.bit_length(), _LEVELS - 1))
+            await self._wait(attempt, self._level(attempt, failures))
         try:
             yield
         finally:
             self._pass_on()
+
+    def note_success(self, attempt: LoginAttempt) -> None:
+        self._succeeded.note(attempt.account_from_source)
+
+    def _level(self, attempt: LoginAttempt, failures: int) -> int:
+        if attempt.account_from_source in self._succeeded:
+            return 0
+        return min(1 + failures.bit_length(), _LEVELS - 1)
 
     async def _wait(self, attempt: LoginAttempt, level: int) -> None:
         if (

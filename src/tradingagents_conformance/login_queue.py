@@ -109,13 +109,26 @@ class LoginQueueContract:
         await _settle()
         assert line.served == ["next"]
 
-    async def test_sources_without_failures_come_first(self, login_queue: LoginQueue) -> None:
+    async def test_who_has_logged_in_before_comes_before_everybody_else(self, login_queue: LoginQueue) -> None:
+        owner = _attempt(9)
+        login_queue.note_success(owner)
         async with _full(login_queue) as line:
-            for number in range(1, 4):
-                await line.join(f"guesser {number}", _attempt(number), failures=number)
-            await line.join("owner", _attempt(9))
-        assert line.served[0] == "owner"
-        assert len(line.served) == 4
+            await line.join("newcomer", _attempt(1))
+            await line.join("owner's source on another account", _attempt(9, account=2), failures=20)
+            await line.join("owner's account from another source", _attempt(2), failures=40)
+            await line.join("owner", owner, failures=50)
+        assert line.served == [
+            "owner",
+            "newcomer",
+            "owner's source on another account",
+            "owner's account from another source",
+        ]
+
+    async def test_sources_with_fewer_failures_come_first(self, login_queue: LoginQueue) -> None:
+        async with _full(login_queue) as line:
+            for failures in (64, 0, 8, 1):
+                await line.join(f"{failures}", _attempt(1 + failures), failures=failures)
+        assert line.served == ["0", "1", "8", "64"]
 
     async def test_turns_go_round_by_source_and_not_by_arrival(self, login_queue: LoginQueue) -> None:
         async with _full(login_queue) as line:

@@ -172,14 +172,19 @@ class LoginQueue(ABC):
     def turn(self, attempt: LoginAttempt, *, failures: int) -> AbstractAsyncContextManager[None]:
         """A block that is entered when it is this attempt's turn, and that passes the turn on when it ends.
 
-        `failures` is how many recent failures the attempt's source has. Sources without any come first. Otherwise
-        turns go round by source, not by arrival. An attempt whose caller is cancelled leaves the queue.
+        Attempts whose account and source are those of a `note_success` come first. Of the others, sources with fewer
+        recent failures come first; `failures` is how many the attempt's source has. Among equals turns go round by
+        source, not by arrival. An attempt whose caller is cancelled leaves the queue.
 
         Raises:
             TooManyAttempts: of this source `QUEUED_OF_A_SOURCE` attempts wait already, or
                 `QUEUED_ON_AN_ACCOUNT_FROM_ONE_SOURCE` of this source on this account; it is raised at once.
             PasswordHasherBusy: the turn has not come within `TURN_SECONDS`, or too many others wait.
         """
+
+    @abstractmethod
+    def note_success(self, attempt: LoginAttempt) -> None:
+        """Remember that this attempt's password was right, among a limited number of the most recent ones."""
 
 
 class TokenService(ABC):

@@ -183,11 +183,13 @@ async def test_nothing_is_left_of_those_who_waited():
     assert not any(queue._levels)
 
 
-async def test_only_so_many_sources_are_remembered(monkeypatch):
-    monkeypatch.setattr(login_queue, "SERVED_MAX", 20)
+async def test_only_so_many_sources_and_successes_are_remembered(monkeypatch):
+    monkeypatch.setattr(login_queue, "REMEMBERED_MAX", 20)
     line = Line(RoundRobinLoginQueue(turns=1))
     for number in range(100):
         await line.join(f"10.0.{number}.1")
     await asyncio.wait(line.tasks)
+    for number in range(100):
+        line.queue.note_success(LoginAttempt.of(email=f"{number}@example.com", source="10.0.0.1"))
     gc.collect()
-    assert len(line.queue._served._keys) == 20
+    assert [len(each._keys) for each in (line.queue._served, line.queue._succeeded)] == [20, 20]

@@ -86,6 +86,7 @@ class Login:
                 await self.failures.add(attempt.keys, at=self.clock())
                 _log.warning("Login from %s: refused for %s", source, f"user {user.id}" if user else "an unknown user")
                 raise InvalidCredentials
+        self.queue.note_success(attempt)
         await self._write_what_follows(attempt, failures, user, checked.new_hash)
         _log.info("Login from %s: user %d", source, user.id)
         return self.tokens.issue(user_id=user.id)
