@@ -61,9 +61,10 @@ def delete(owner_id: int, strategy_id: int) -> Request:
     return Request(method="DELETE", path=f"{STRATEGIES}/{strategy_id}", status=204, authorization=_bearer(owner_id))
 
 
-def log_in(owner_id: int, *, source: str = "") -> Request:
-    """Exchange an owner's e-mail and password for a token, behind a proxy where a source is given."""
+def log_in(owner_id: int) -> Request:
+    """Exchange an owner's e-mail and password for a token, from an address of the owner's own, through a proxy."""
     form = urlencode({"username": email(owner_id), "password": PASSWORD})
+    source = f"198.51.100.{owner_id}"
     return Request(method="POST", path=LOGIN, status=200, content_type=FORM, source=source, body=form)
 
 

@@ -31,7 +31,13 @@ class Contender:
     def serving(self, url: str, *options: str) -> Iterator[Running]:
         """Serve this database, until the block ends."""
         path = f"{self.checkout / 'src'}{os.pathsep}{self.checkout}"
-        variables = {"DATABASE_URL": url, "JWT_SECRET_KEY": KEY, "PYTHONPATH": path, **self.variables}
+        variables = {
+            "DATABASE_URL": url,
+            "JWT_SECRET_KEY": KEY,
+            "PYTHONPATH": path,
+            "TRUSTED_PROXIES": '["127.0.0.1"]',
+            **self.variables,
+        }
         with (
             TemporaryDirectory(prefix="benchmark-") as folder,
             Machine(Path(folder), variables).serving(*self.command, *options) as running,

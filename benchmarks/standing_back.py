@@ -98,11 +98,7 @@ def _scheduled(policy: str, niceness: int) -> Contender:
     return replace(
         SERVICE,
         command=("uvicorn", "benchmarks.scheduled:app", "--no-access-log", "--log-level", "warning"),
-        variables={
-            "TRUSTED_PROXIES": '["127.0.0.1"]',
-            "BENCHMARK_POLICY": policy,
-            "BENCHMARK_NICENESS": str(niceness),
-        },
+        variables={"BENCHMARK_POLICY": policy, "BENCHMARK_NICENESS": str(niceness)},
     )
 
 
@@ -111,9 +107,7 @@ def _readers(running: Running) -> Load:
 
 
 def _beside_each_other(running: Running, seconds: int) -> _Measured:
-    logins = Load(
-        running.client, [calls.log_in(owner, source=f"198.51.100.{owner}") for owner in range(1, AT_ONCE + 1)], AT_ONCE
-    )
+    logins = Load(running.client, [calls.log_in(owner) for owner in range(1, AT_ONCE + 1)], AT_ONCE)
     with ThreadPoolExecutor() as beside:
         logging_in = beside.submit(logins, seconds + 2 * _HEAD_START_SECONDS)
         time.sleep(_HEAD_START_SECONDS)
