@@ -3,9 +3,10 @@
 import asyncio
 import re
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,12 +26,15 @@ from tradingagents_adapters.sql.store import SqlStore
 from tradingagents_conformance import OpenStore, StoreContract
 from tradingagents_conformance.examples import CHANGED, CREATED, add_strategy, add_user, names
 from tradingagents_core.domain.strategy import StrategyContent
+from tradingagents_core.domain.user import User
 from tradingagents_core.errors import StoreUnavailable
 
 STRATEGIES: Final = "/api/v1/strategies"
 LOGIN: Final = "/api/v1/auth/login"
 LIMIT: Final = 20
 """Seconds within which a refusal has to come."""
+STEPS: Final = 10
+"""More steps of the event loop than it takes to read what has arrived."""
 
 HARD_PASSWORD: Final = "50% of @/:?#[]&= +päss%20"
 
@@ -385,6 +389,50 @@ async def test_sessions_that_are_ended_while_nobody_uses_them_are_noticed_by_nob
         await asyncio.gather(*[names(store, ann) for _ in range(5)])
         await terminate_sessions(other)
         await add_strategy(store, ann, "a")
+
+
+@asynccontextmanager
+async def relayed(database: Database) -> AsyncIterator[tuple[Database, list["asyncio.Task[None]"]]]:
+    """The database behind a relay, which keeps to itself that the server has closed a connection.
+
+    With it, the tasks that pass on what the server says on each connection, until it has said all.
+    """
+    answers: list[asyncio.Task[None]] = []
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(2**16):
+            writer.write(data)
+
+    async def relay(from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        socket = f"{database.url.query['host']}/.s.PGSQL.{database.url.query['port']}"
+        from_server, to_server = await asyncio.open_unix_connection(socket)
+        answers.append(asyncio.create_task(pump(from_server, to_client)))
+        with suppress(ConnectionError):
+            await pump(from_client, to_server)
+        to_client.close()
+        to_server.close()
+
+    async with await asyncio.start_server(relay, "127.0.0.1") as server:
+        host, port = server.sockets[0].getsockname()
+        yield Database(database.url.set(host=host, port=port, query={"ssl": "disable"})), answers
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("use", [names, partial(add_strategy, content="a")], ids=["read", "write"])
+async def test_sessions_that_are_ended_are_passed_over_before_their_connections_are_closed(
+    database: Database, use: Callable[[SqlStore, User], Awaitable[object]]
+) -> None:
+    async with relayed(database) as (behind, answers), opened(behind) as (store, connections):
+        ann = await add_user(store, "ann@example.com")
+        await asyncio.gather(*[names(store, ann) for _ in range(5)])
+        async with session(database) as other:
+            await terminate_sessions(other)
+        await asyncio.wait(answers)
+        for _ in range(STEPS):
+            # Until the driver has read what the server has said last.
+            await asyncio.sleep(0)
+        await use(store, ann)
+        assert in_use(connections) == 0
 
 
 @pytest.mark.anyio

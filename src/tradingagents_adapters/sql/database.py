@@ -17,7 +17,7 @@ from sqlalchemy.log import InstanceLogger
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from tradingagents_adapters.sql.errors import TRANSLATED
+from tradingagents_adapters.sql.errors import TRANSLATED, SessionEnded
 from tradingagents_adapters.sql.readiness import Readiness
 
 _LOGGER: Final = "sqlalchemy.engine.Engine"
@@ -34,7 +34,10 @@ class Row(Protocol):
 
 
 class Connection(ABC):
-    """A connection of a driver in autocommit mode. A caller who is cancelled leaves it usable, or given up."""
+    """A connection of a driver in autocommit mode. A caller who is cancelled leaves it usable, or given up.
+
+    `fetch` and `execute` may raise `SessionEnded`.
+    """
 
     @abstractmethod
     async def fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
@@ -216,11 +219,15 @@ class Database(ABC):
 
     async def _fetch_alone(self, statement: Executable, values: Mapping[str, Any], *, to_write: bool) -> Sequence[Row]:
         with TRANSLATED:
-            connection = await self.take(to_write=to_write)
-            try:
-                return await self.fetch(connection, statement, values)
-            finally:
-                await self.give_back(connection)
+            while True:
+                connection = await self.take(to_write=to_write)
+                try:
+                    return await self.fetch(connection, statement, values)
+                except SessionEnded:
+                    # While nobody used it. There are only so many of these, and new ones are made then.
+                    continue
+                finally:
+                    await self.give_back(connection)
 
     async def _open_and_check(self) -> None:
         await self.open()
@@ -289,8 +296,9 @@ class Transaction:
                 return await self._database.take_row(self._connection, table, row_id, begin=False)
             await self._database.ensure_ready()
             async with self._database.turn((table, row_id)):
-                self._connection = await self._database.take(to_write=True)
-                return await self._database.take_row(self._connection, table, row_id, begin=True)
+                return await self._begin(
+                    lambda connection: self._database.take_row(connection, table, row_id, begin=True)
+                )
 
     async def fetch(self, statement: Executable, **values: Any) -> Sequence[Row]:
         """Run a statement and fetch all that it returns.
@@ -303,9 +311,20 @@ class Transaction:
             if self._connection is None:
                 if self._is_checked:
                     await self._database.ensure_ready()
-                self._connection = await self._database.take(to_write=True)
-                await self._database.execute(self._connection, self._database.begin)
+                await self._begin(lambda connection: self._database.execute(connection, self._database.begin))
+                assert self._connection is not None
             return await self._database.fetch(self._connection, statement, values)
+
+    async def _begin(self, ask: Callable[[Connection], Awaitable[T]]) -> T:
+        """Take a connection, and begin with what is asked of it."""
+        while True:
+            self._connection = await self._database.take(to_write=True)
+            try:
+                return await ask(self._connection)
+            except SessionEnded:
+                # While nobody used it. There are only so many of these, and new ones are made then.
+                ended, self._connection = self._connection, None
+                await self._database.give_back(ended)
 
     async def _end(self, connection: Connection, error: BaseException | None) -> None:
         try:

@@ -49,6 +49,10 @@ class TableMissing(Exception):
     """A statement asked for a table that is not there."""
 
 
+class SessionEnded(Exception):
+    """The server had ended the session of a connection before the statement was sent."""
+
+
 class _Translated:
     def __enter__(self) -> None:
         pass
@@ -88,7 +92,7 @@ def _says_not_now(error: BaseException) -> bool:
     # An invalid cached statement: a migration has changed a column since it was prepared. The driver has forgotten all
     # statements by now, and outside a transaction it has tried again.
     return (
-        isinstance(error, OSError | TimeoutError | asyncpg.InternalClientError | asyncpg.InvalidCachedStatementError)
+        isinstance(error, OSError | TimeoutError | SessionEnded | asyncpg.InvalidCachedStatementError)
         # What the driver says about a connection that is gone; what it says about wrong values is a `ValueError`, too.
         or (isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError))
         or _sqlite_code(error) & 0xFF in _SQLITE_UNAVAILABLE

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
 from tradingagents_adapters.settings import DatabaseSettings
 from tradingagents_adapters.sql.database import Check, Connection, Database, Row, Transaction
+from tradingagents_adapters.sql.errors import SessionEnded
 from tradingagents_core.errors import StoreUnavailable
 
 CONNECT_SECONDS: Final = 1.5
@@ -141,11 +142,14 @@ class _AsyncpgConnection(Connection):
     async def _ask(self, question: Awaitable[Any]) -> Any:
         try:
             return await question
-        except (TimeoutError, asyncio.CancelledError, asyncpg.InternalClientError):
-            # Of the first two the driver would ask the server, which may be silent, to stop, and keep the connection
-            # until it has; the last it raises for a connection that is being closed by the server.
+        except (TimeoutError, asyncio.CancelledError):
+            # The driver would ask the server, which may be silent, to stop, and keep the connection until it has.
             await self.give_up()
             raise
+        except asyncpg.InternalClientError as error:
+            # The driver has read why the server ended the session, but not yet that the connection is closed.
+            await self.give_up()
+            raise SessionEnded("the server has ended the session") from error
 
 
 def connect_options(settings: DatabaseSettings) -> dict[str, Any]:
