@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from operator import add
 
 from dependency_injector import containers, providers
 
@@ -40,7 +41,11 @@ class Container(containers.DeclarativeContainer):
         parallelism=settings.provided.password_hash_parallelism,
         threads=settings.provided.password_hash_threads,
     )
-    login_queue = providers.Singleton(RoundRobinLoginQueue, turns=settings.provided.password_hash_threads)
+    login_queue = providers.Singleton(
+        RoundRobinLoginQueue,
+        # One more than there are threads, which is asked for what a login needs from the database meanwhile.
+        turns=providers.Callable(add, settings.provided.password_hash_threads, 1),
+    )
     tokens = providers.Singleton(
         JwtTokenService,
         secret_key=settings.provided.jwt_secret_key.get_secret_value.call(),

@@ -24,7 +24,9 @@ BUSY_SECONDS: Final = 5
 """How long a block waits for others who are writing to the same file."""
 
 LOOK_SECONDS: Final = 1
-"""How long readers go on without looking whether the file is still in its place; writers look each time."""
+"""How long statements go on without a look whether the file is still in its place; commits look each time."""
+
+BEGIN: Final = "BEGIN IMMEDIATE"
 
 PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 
@@ -40,7 +42,7 @@ class SqliteDatabase(Database):
     makes a file where there is none.
     """
 
-    begin = "BEGIN IMMEDIATE"
+    begin = BEGIN
 
     def __init__(self, settings: DatabaseSettings, check: Check | None = None) -> None:
         super().__init__(dialect(), echo=settings.sqlalchemy_echo, check=check)
@@ -225,15 +227,21 @@ class _Thread(aiosqlite.Connection):
         self.files = _Files.of(self._path)
 
     def _fetch_last(self, *statements: _Statement) -> Sequence[Row]:
-        if self._is_writer or time.monotonic() >= self._look_at:
+        commits = self._is_writer and self._commit(statements)
+        if commits or time.monotonic() >= self._look_at:
             self._look()
         rows: Sequence[Row] = ()
         for sql, values in statements:
             rows = self._conn.execute(sql, values).fetchall()
-        if self._is_writer and not self._conn.in_transaction:
+        if commits:
             # Once more: the files may have gone between the look before and the commit.
             self._look()
         return rows
+
+    def _commit(self, statements: Sequence[_Statement]) -> bool:
+        """Whether these statements of a writer end a transaction, or stand for themselves."""
+        (first, _), (last, _) = statements[0], statements[-1]
+        return last == "COMMIT" or (not self._conn.in_transaction and first != BEGIN)
 
     def _look(self) -> None:
         if not self.files.are_in_place():
