@@ -36,6 +36,9 @@ ROOM_SECONDS: Final = 2
 SEND_SECONDS: Final = 30
 """How long the client may take to read a piece before the answer is given up."""
 
+SLOWEST_BYTES_PER_SECOND: Final = 32 * 1024
+"""How fast the client has to read all in all, so that nobody keeps room for hours with one piece now and then."""
+
 _log: Final = logging.getLogger(__name__)
 
 
@@ -100,7 +103,7 @@ class PageAnswer(Response):
     One of more than `PAGE_LIMIT_DEFAULT` strategies is read when there is room for the largest that it can be, and then
     keeps what it really takes; a shorter one is read at once, and takes room only where it is large. A page of more
     than `WHOLE_MAX_BYTES` is written in pieces, between which other requests have their turn. A client that does not
-    read on for `SEND_SECONDS` gets no more of it.
+    read on for `SEND_SECONDS`, or reads more slowly than `SLOWEST_BYTES_PER_SECOND`, gets no more of it.
     """
 
     def __init__(self, read: Callable[[], Awaitable[Page[Strategy]]], *, limit: int, room: PageRoom) -> None:
@@ -139,21 +142,40 @@ def _memory(text: str) -> int:
 async def _send_in_pieces(page: Page[Strategy], send: Send) -> None:
     start = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]}
     piece = bytearray(b'{"items":[')
+    sender = _Sender(send)
     try:
-        await _send_in_time(send, start)
+        await sender.send(start)
         for number, strategy in enumerate(page.items):
             piece += b"," * bool(number) + orjson.dumps(strategy_json(strategy), option=orjson.OPT_UTC_Z)
             if len(piece) >= PIECE_BYTES:
-                await _send_in_time(send, {"type": "http.response.body", "body": bytes(piece), "more_body": True})
+                await sender.send({"type": "http.response.body", "body": bytes(piece), "more_body": True})
                 piece.clear()
         piece += b'],"total":%d,"skip":%d,"limit":%d}' % (page.total, page.skip, page.limit)
-        await _send_in_time(send, {"type": "http.response.body", "body": bytes(piece)})
+        await sender.send({"type": "http.response.body", "body": bytes(piece)})
     except TimeoutError:
         # The server closes the connection of an answer that has no end.
-        _log.warning("A page is given up, since the client has not read on for %d seconds", SEND_SECONDS)
+        _log.warning(
+            "A page is given up, since the client has not read on for %d seconds, or reads slowly", SEND_SECONDS
+        )
 
 
-async def _send_in_time(send: Send, message: dict[str, Any]) -> None:
-    async with asyncio.timeout(SEND_SECONDS):
-        await send(message)
-    await asyncio.sleep(0)
+class _Sender:
+    """Sends an answer in parts, and lets others have their turn after each."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._begun_at = asyncio.get_running_loop().time()
+        self._sent = 0
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Send a part.
+
+        Raises:
+            TimeoutError: the client has not read it in time, or has read too slowly so far.
+        """
+        seconds = self._sent / SLOWEST_BYTES_PER_SECOND
+        behind = asyncio.get_running_loop().time() - self._begun_at - seconds
+        async with asyncio.timeout(SEND_SECONDS - max(0, behind)):
+            await self._send(message)
+        self._sent += len(message.get("body", b""))
+        await asyncio.sleep(0)

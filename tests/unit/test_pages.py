@@ -238,3 +238,28 @@ async def test_a_client_that_does_not_read_on_is_given_up(
     assert client.messages == []
     assert room._free == free
     assert "has not read on" in caplog.text
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("seconds_for_a_piece", "gets_all"), [(7, True), (12, False)])
+async def test_a_client_that_reads_too_slowly_all_in_all_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, seconds_for_a_piece: int, gets_all: bool
+) -> None:
+    loop, ahead = asyncio.get_running_loop(), 0
+    real_time = loop.time
+    monkeypatch.setattr(loop, "time", lambda: real_time() + ahead)
+
+    class SlowClient(Client):
+        async def send(self, message: Message) -> None:
+            nonlocal ahead
+            ahead += seconds_for_a_piece
+            # The moment in which the time of this piece may be up.
+            await asyncio.sleep(0.001)
+            await super().send(message)
+
+    client, room = SlowClient(), PageRoom()
+    free = room._free
+    await answer(page_of(100, letters=60_000), client, room)
+    assert (client.messages[-1].get("more_body") is None) is gets_all
+    assert len(client.messages) > 2
+    assert room._free == free
