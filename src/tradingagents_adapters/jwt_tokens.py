@@ -1,6 +1,7 @@
 """Bearer tokens as signed JSON Web Tokens (RFC 7519, RFC 8725)."""
 
 import json
+import logging
 import re
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -22,10 +23,15 @@ LIFETIME_MAX: Final = timedelta(days=366)
 VERIFIED_MAX: Final = 4096
 """How many tokens a process remembers as signed by this service; a longer look costs the others their signature."""
 
+_log: Final = logging.getLogger(__name__)
+
 _ISSUER: Final = "tradingagents"
 _AUDIENCE: Final = "tradingagents-api"
 _TOKEN_MAX_LENGTH: Final = 4096
 _CLOCK_SKEW: Final = timedelta(seconds=60)
+_SAID_AGAIN_AFTER: Final = timedelta(minutes=1)
+"""How long the log has no second line about clocks that differ."""
+
 _SHAPE: Final = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 _USER_ID: Final = re.compile(r"[1-9][0-9]{0,18}")
 _TOKEN_ID: Final = re.compile(r"[\w-]{1,64}", re.ASCII)
@@ -49,12 +55,17 @@ class JwtTokenService(TokenService):
         self._jws = jwt.PyJWS()
         self._key = secret_key.encode()
         self._algorithm = algorithm
-        self._lifetime = lifetime
+        self._lifetime = timedelta(seconds=lifetime // timedelta(seconds=1))
         self._clock = clock
+        self._said_at: datetime | None = None
         # The first segment holds the algorithm and the type and is the same in every token of this service.
         self._header = self._sign({}).partition(".")[0]
         # What was vouched for stays so until it expires; refusals are not kept.
         self._vouched_for = lru_cache(VERIFIED_MAX)(self._decode)
+
+    @property
+    def lifetime(self) -> timedelta:
+        return self._lifetime
 
     def issue(self, *, user_id: int) -> str:
         issued_at = int(self._clock().timestamp())
@@ -86,6 +97,16 @@ class JwtTokenService(TokenService):
             raise InvalidToken from error
         return self._checked(claims)
 
+    def _say_that_clocks_differ(self, seconds: float) -> None:
+        now = self._clock()
+        if self._said_at is None or abs(now - self._said_at) >= _SAID_AGAIN_AFTER:
+            self._said_at = now
+            _log.warning(
+                "A token is refused that this service signed %d seconds from now: the clocks of two servers differ, or"
+                " this one has stepped back",
+                seconds,
+            )
+
     def _sign(self, payload: dict[str, Any]) -> str:
         return jwt.encode(payload, self._key, algorithm=self._algorithm)
 
@@ -110,10 +131,12 @@ class JwtTokenService(TokenService):
             and _USER_ID.fullmatch(subject)
             and int(subject) <= INTEGER_MAX
             and _TOKEN_ID.fullmatch(token_id)
-            and 0 <= issued <= (self._clock() + _CLOCK_SKEW).timestamp()
-            and issued < expires <= issued + LIFETIME_MAX.total_seconds()
+            and 0 <= issued < expires <= issued + LIFETIME_MAX.total_seconds()
         )
         if not valid:
+            raise InvalidToken
+        if issued > (self._clock() + _CLOCK_SKEW).timestamp():
+            self._say_that_clocks_differ(issued - self._clock().timestamp())
             raise InvalidToken
         return TokenClaims(
             token_id=token_id,

@@ -1,13 +1,26 @@
 """What the environment and the file `.env` say, checked before anything starts."""
 
+import json
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self, TypeVar
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, IPvAnyNetwork, PlainValidator, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    IPvAnyNetwork,
+    PlainValidator,
+    SecretStr,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -22,6 +35,10 @@ _DRIVERS: Final = {
     "postgresql+asyncpg": "postgresql+asyncpg",
 }
 """What a URL may begin with, and the driver that it stands for."""
+
+_STANDARD_PORTS: Final = {"http": 80, "https": 443}
+
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 _PATH_PREFIX: Final = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
 
@@ -58,6 +75,58 @@ def _path_prefix(text: str) -> str:
     if prefix and not _PATH_PREFIX.fullmatch(prefix):
         raise PydanticCustomError("prefix", "should be a path such as /trading, of plain characters")
     return prefix
+
+
+def _listed(text: object) -> object:
+    """The entries of a list that is written as JSON, or with commas between them."""
+    if not isinstance(text, str):
+        return text
+    if not text.lstrip().startswith(("[", '"', "{")):
+        return [entry for part in text.split(",") if (entry := part.strip())]
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise PydanticCustomError("list", "should be a JSON list, or entries with commas between them") from None
+
+
+def _origin(text: str) -> str:
+    """An origin as browsers send it (RFC 6454, 6.2)."""
+    if text == "*":
+        return text
+    example = "should hold origins such as https://app.example.com"
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:
+        raise PydanticCustomError("origin", f"{example}: one of them is no URL") from None
+    if not url.scheme or not url.hostname:
+        raise PydanticCustomError("origin", f"{example}: one of them has no scheme or no host")
+    if "*" in text:
+        raise PydanticCustomError("origin", f'{example}, or "*" alone: a wildcard matches no host')
+    if url.path or url.query or url.fragment or url.username is not None:
+        raise PydanticCustomError("origin", f"{example}: one of them goes on after the host")
+    if text != text.lower() or port == _STANDARD_PORTS.get(url.scheme, 0):
+        raise PydanticCustomError("origin", f"{example}: browsers send them in lower case, and without a standard port")
+    return text
+
+
+def _header_name(text: str) -> str:
+    if not _HEADER_NAME.fullmatch(text):
+        raise PydanticCustomError("header", 'should hold names of headers such as X-Requested-With, or "*"')
+    return text
+
+
+def _network(text: object, handler: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return handler(text)
+    except ValidationError:
+        raise PydanticCustomError(
+            "proxies", "should hold addresses or networks of proxies, such as 127.0.0.1 or 10.0.0.0/8"
+        ) from None
+
+
+_Listed: Final = BeforeValidator(_listed)
+_Proxy: Final = WrapValidator(_network)
 
 
 class DatabaseSettings(BaseSettings):
@@ -109,9 +178,12 @@ class Settings(AccountSettings):
     identity_cache_seconds: Annotated[float, Field(ge=0, le=60)] = 5
     """How long a process takes somebody for the active user whom it has found, without looking again; 0 looks every
     time."""
-    cors_origins: list[str] = ["*"]
+    cors_origins: Annotated[list[Annotated[str, AfterValidator(_origin)]], NoDecode, _Listed] = ["*"]
+    """The origins whose pages may read answers; `*` stands for all."""
+    cors_allow_headers: Annotated[list[Annotated[str, AfterValidator(_header_name)]], NoDecode, _Listed] = ["*"]
+    """The request headers that those pages may send; `*` stands for all."""
     cors_allow_credentials: bool = False
-    trusted_proxies: list[IPvAnyNetwork] = []
+    trusted_proxies: Annotated[list[Annotated[IPvAnyNetwork, _Proxy]], NoDecode, _Listed] = []
     """The proxies whose `X-Forwarded-For` is believed, as addresses or networks."""
     root_path: Annotated[str, AfterValidator(_path_prefix)] = ""
     """The prefix that a proxy strips from the paths of requests; none where it is empty."""
@@ -150,9 +222,6 @@ def load_settings(settings: type[SettingsT]) -> SettingsT:
     except ValidationError as error:
         messages = [_message(each["loc"], each["type"], each["msg"]) for each in error.errors()]
         raise ConfigurationError("; ".join(messages)) from None
-    except SettingsError as error:
-        variable = str(error).split('"')[1].upper()
-        raise ConfigurationError(f'{variable} should be JSON, such as ["https://app.example.com"]') from None
     except UnicodeDecodeError:
         raise ConfigurationError(".env should be UTF-8 text") from None
 

@@ -86,6 +86,12 @@ class TokenServiceContract:
         assert claims.expires_at > clock.now - SECOND
         assert claims.expires_at > claims.issued_at
 
+    def test_the_lifetime_of_tokens_is_told_in_whole_seconds(self, tokens: TokenService) -> None:
+        claims = tokens.verify(tokens.issue(user_id=7))
+
+        assert claims.expires_at - claims.issued_at == tokens.lifetime
+        assert tokens.lifetime % SECOND == timedelta(0)
+
     # Verifying
 
     def test_the_times_of_a_token_are_aware_and_in_utc(self, tokens: TokenService) -> None:

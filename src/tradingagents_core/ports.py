@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from tradingagents_core.domain.login_throttle import FailureCount, LoginAttempt
@@ -189,6 +189,11 @@ class LoginQueue(ABC):
 
 class TokenService(ABC):
     """Issues bearer tokens (RFC 6750) and recognises its own."""
+
+    @property
+    @abstractmethod
+    def lifetime(self) -> timedelta:
+        """How long a token that is issued now is valid, in whole seconds."""
 
     @abstractmethod
     def issue(self, *, user_id: int) -> str:

@@ -10,13 +10,18 @@ from tradingagents_core.domain.strategy import Strategy
 
 
 class Json(Response):
-    """A value as JSON; times are written in UTC with `Z`, `orjson.Fragment` as it stands."""
+    """A value as JSON, written by `json_bytes`."""
 
     media_type = "application/json"
 
     def render(self, content: object) -> bytes:
         """The bytes of the body."""
-        return orjson.dumps(content, option=orjson.OPT_UTC_Z)
+        return json_bytes(content)
+
+
+def json_bytes(content: object) -> bytes:
+    """A value as JSON: times in UTC, in whole seconds with `Z`, and `orjson.Fragment` as it stands."""
+    return orjson.dumps(content, option=orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS)
 
 
 def strategy_answer(strategy: Strategy) -> Json:

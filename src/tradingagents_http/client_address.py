@@ -1,5 +1,6 @@
 """Where a request comes from, also behind proxies."""
 
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -17,9 +18,38 @@ HOPS_MAX: Final = 16
 _ENTRY_MAX_LENGTH: Final = 64
 """More characters than an address with brackets, zone and port has."""
 
+_log: Final = logging.getLogger(__name__)
+
 _THIS_MACHINE: Final = ip_address("127.0.0.1")
 _ALSO_THIS_MACHINE: Final = ip_address("::1")
 _BRACKETS_AND_PORT: Final = re.compile(r"\[([^\]]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
+
+
+class ClientAddresses:
+    """Says where requests come from, and once in the log that a proxy may have been forgotten."""
+
+    def __init__(self, trusted_proxies: Sequence[Network]) -> None:
+        self._trusted_proxies = trusted_proxies
+        self._has_warned = False
+
+    def __call__(self, request: Request) -> str:
+        """The `client_address` of a request."""
+        if not self._has_warned and (peer := _unknown_forwarder(request, self._trusted_proxies)):
+            self._has_warned = True
+            _log.warning(
+                "X-Forwarded-For came from %s, which TRUSTED_PROXIES does not name, and is ignored. If that is a proxy,"
+                " name it (TRUSTED_PROXIES=%s): until then all clients behind it share one limit of failed logins.",
+                peer,
+                peer,
+            )
+        return client_address(request, self._trusted_proxies)
+
+
+def _unknown_forwarder(request: Request, trusted_proxies: Sequence[Network]) -> Address | None:
+    """The other end of the connection, where it has sent `X-Forwarded-For` and is not trusted."""
+    forwarded = [_address(text) for text in islice(_entries_from_the_end(request), HOPS_MAX)]
+    peer = _peer(request, forwarded)
+    return peer if forwarded and not _is_trusted(peer, trusted_proxies) else None
 
 
 def client_address(request: Request, trusted_proxies: Sequence[Network]) -> str:

@@ -22,6 +22,7 @@ from tradingagents_core.errors import (
     TradingAgentsError,
     Unavailable,
 )
+from tradingagents_http.oauth import refusal
 
 STATUSES: Final[Mapping[type[TradingAgentsError], int]] = {
     InvalidInput: 422,
@@ -57,13 +58,13 @@ def handle_errors(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _framework_refused)
 
 
-async def _refused(_: Request, error: Exception) -> JSONResponse:
+async def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, TradingAgentsError)
     status = next(STATUSES[family] for family in type(error).__mro__ if family in STATUSES)
     match error:
         case InvalidInput():
             problem = {"loc": ["body", error.field], "msg": str(error), "type": f"value_error.{error.rule}"}
-            return error_response(status, [problem])
+            return _answer(request, status, [problem])
         case InvalidToken():
             headers = INVALID_TOKEN
         case AuthenticationFailed():
@@ -76,12 +77,18 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
             headers = {"Retry-After": str(error.retry_after)}
         case _:
             headers = {}
-    return error_response(status, str(error), headers)
+    return _answer(request, status, str(error), headers)
 
 
-async def _invalid(_: Request, error: Exception) -> JSONResponse:
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    return error_response(422, [_problem(each) for each in error.errors()[:_ERRORS_MAX]])
+    found = error.errors()
+    problems = [_problem(each) for each in found[:_ERRORS_MAX]]
+    if more := len(found) - len(problems):
+        # As one more problem, since the form of the answer has no other place for it.
+        message = f"{more} more problem{'s' if more > 1 else ''} not listed"
+        problems.append({"loc": list(problems[0]["loc"][:1]), "msg": message, "type": "value_error.too_many_problems"})
+    return _answer(request, 422, problems)
 
 
 async def _framework_refused(request: Request, error: Exception) -> JSONResponse:
@@ -89,10 +96,14 @@ async def _framework_refused(request: Request, error: Exception) -> JSONResponse
     headers = dict(error.headers or {})
     if error.status_code == 405:
         headers["Allow"] = ", ".join(_allowed_methods(request))
-    return error_response(error.status_code, error.detail, headers)
+    return _answer(request, error.status_code, error.detail, headers)
 
 
-def _problem(error: Mapping[str, Any]) -> dict[str, object]:
+def _answer(request: Request, status: int, detail: object, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"detail": detail, **refusal(request, status, detail)}, status, headers)
+
+
+def _problem(error: Mapping[str, Any]) -> dict[str, Any]:
     message = error["msg"]
     return {
         "loc": _without_foreign_text(error["loc"]),

@@ -42,6 +42,7 @@ def _configured_app() -> FastAPI:
     app = create_app(
         container.use_cases(),
         cors_origins=settings.cors_origins,
+        cors_allow_headers=settings.cors_allow_headers,
         cors_allow_credentials=settings.cors_allow_credentials,
         trusted_proxies=settings.trusted_proxies,
         root_path=settings.root_path,

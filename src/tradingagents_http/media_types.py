@@ -82,7 +82,8 @@ class StrictRequest(Request):
         if len(said[0]) > CONTENT_TYPE_MAX_LENGTH:
             return False
         name, options = parse_options_header(said[0])
-        return name == media_type and options.get(b"charset", b"utf-8").lower() == b"utf-8"
+        # JSON knows no charset (RFC 8259, 11).
+        return name == media_type and (name == JSON or options.get(b"charset", b"utf-8").lower() == b"utf-8")
 
 
 class StrictRoute(APIRoute):
@@ -129,7 +130,9 @@ def parsed_json(body: object) -> object:
     except (ValueError, RecursionError):
         fault = "a number is too long, or objects and arrays are nested too deep"
     else:
-        if isinstance(value, dict) and len(value) > JSON_FIELDS_MAX:
+        if not isinstance(value, dict):
+            raise PydanticCustomError("dict_type", "The body should be a JSON object")
+        if len(value) > JSON_FIELDS_MAX:
             raise PydanticCustomError("too_many_fields", f"The body should have at most {JSON_FIELDS_MAX} fields")
         return value
     raise PydanticCustomError("json_invalid", "Invalid JSON: {fault}", {"fault": fault})

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import secrets
 import sys
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import Final, TypeAlias
 from fastapi import HTTPException
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.datastructures import Headers
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,6 +27,9 @@ HEAD_TOO_LONG: Final = f"The headers should have at most {HEAD_MAX_BYTES} bytes"
 
 TARGET_MAX_LENGTH: Final = 8 * 1024
 """Characters that path and query of a request have at most: more than all parameters together can say."""
+
+_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_NO_GZIP: Final = re.compile(rb"gzip\s*;\s*q=0(\.0*)?\s*(,|$)")
 
 _log: Final = logging.getLogger(__name__)
 
@@ -110,6 +115,48 @@ def _announces_body(scope: Scope) -> bool:
     return "transfer-encoding" in headers or headers.get("content-length", "0").lstrip("0") != ""
 
 
+class RequestIds:
+    """Gives every request an id, and every answer the id of its request, as `X-Request-ID`.
+
+    An id that the client or a proxy has sent is kept, where it is 1 to 128 letters, digits, dots, hyphens and
+    underscores.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        request_id = sent if _REQUEST_ID.fullmatch(sent) else secrets.token_hex(8).encode()
+        scope.setdefault("state", {})["request_id"] = request_id.decode()
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", ()), (b"x-request-id", request_id)]}
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
+
+
+class Gzip(GZipMiddleware):
+    """Compresses answers of more than `minimum_size` bytes for clients that ask for it (RFC 9110, 12.5.3)."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] == "http" and _accepts_gzip(scope):
+            await super().__call__(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+
+def _accepts_gzip(scope: Scope) -> bool:
+    said = b",".join(value for name, value in scope["headers"] if name == b"accept-encoding")
+    return b"gzip" in said and _NO_GZIP.search(said) is None
+
+
 class SafeHeaders:
     """Tells browsers and caches to do nothing with an answer but show it to whom it was sent.
 
@@ -151,7 +198,7 @@ class SafeHeaders:
 class LastResort:
     """Answers 500 for an exception that nothing else answered, and logs it once with its trace.
 
-    The id in the log line goes out as `X-Request-ID`, for whoever reports the failure. A request that the server
+    The log line has the id that goes out as `X-Request-ID`, for whoever reports the failure. A request that the server
     cancels when it ends is answered with 503.
     """
 
@@ -179,10 +226,9 @@ class LastResort:
         except Exception:
             if started:
                 raise
-            request_id = secrets.token_hex(8)
+            request_id = scope["state"]["request_id"]
             _log.exception("Unexpected error in request %s: %s %r", request_id, scope["method"], scope["path"])
-            response = error_response(500, "Internal Server Error", {"X-Request-ID": request_id})
-            await response(scope, receive, send)
+            await error_response(500, "Internal Server Error")(scope, receive, send)
 
 
 class JsonCors(CORSMiddleware):

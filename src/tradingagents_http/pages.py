@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
 
-import orjson
 from fastapi import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -15,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from tradingagents_core.domain.page import PAGE_LIMIT_DEFAULT, Page
 from tradingagents_core.domain.parameters import PARAMETERS_MAX_BYTES
 from tradingagents_core.domain.strategy import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH, Strategy
-from tradingagents_http.answers import page_answer, strategy_json
+from tradingagents_http.answers import json_bytes, page_answer, strategy_json
 
 STRATEGY_MAX_BYTES: Final = PARAMETERS_MAX_BYTES + 4 * (DESCRIPTION_MAX_LENGTH + NAME_MAX_LENGTH)
 """What a strategy takes at most, in UTF-8. Texts with characters beyond ASCII take more in memory, which is counted
@@ -146,7 +145,7 @@ async def _send_in_pieces(page: Page[Strategy], send: Send) -> None:
     try:
         await sender.send(start)
         for number, strategy in enumerate(page.items):
-            piece += b"," * bool(number) + orjson.dumps(strategy_json(strategy), option=orjson.OPT_UTC_Z)
+            piece += b"," * bool(number) + json_bytes(strategy_json(strategy))
             if len(piece) >= PIECE_BYTES:
                 await sender.send({"type": "http.response.body", "body": bytes(piece), "more_body": True})
                 piece.clear()

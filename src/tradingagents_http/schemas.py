@@ -225,6 +225,7 @@ class Token(_Answer):
 
     access_token: Annotated[str, Field(examples=["eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9..."])]
     token_type: Literal["bearer"] = "bearer"  # noqa: S105
+    expires_in: Annotated[int, Field(description="Seconds until the token expires.", examples=[1800])]
 
 
 class Health(_Answer):

@@ -167,7 +167,8 @@ async def open_api(store: Store) -> AsyncIterator[Api]:
         headers = {}
         if email:
             await core.create_user(email=email, password=PASSWORD)
-            headers["Authorization"] = f"Bearer {await core.login(email=email, password=PASSWORD, source='127.0.0.1')}"
+            token = await core.login(email=email, password=PASSWORD, source="127.0.0.1")
+            headers["Authorization"] = f"Bearer {token.access_token}"
         # The client re-raises what the application lets escape, so that nothing may.
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as opened:

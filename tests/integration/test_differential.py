@@ -334,7 +334,8 @@ class Service:
         for user in USERS:
             email = f"{user}@{self.script}.example.com"
             await self.core.create_user(email=email, password=PASSWORD)
-            self.tokens[user] = await self.core.login(email=email, password=PASSWORD, source="192.0.2.1")
+            token = await self.core.login(email=email, password=PASSWORD, source="192.0.2.1")
+            self.tokens[user] = token.access_token
 
     async def send(self, request: Request) -> httpx.Response:
         path = request.path
@@ -342,6 +343,7 @@ class Service:
             path = f"{STRATEGIES}/{self.ids[path.number % len(self.ids)] if self.ids else 0}"
         headers = [
             (b"X-Forwarded-For", b"10.0.%d.%d" % divmod(self.script, 256)),
+            (b"X-Request-ID", b"%d" % self.sent),
             *((b"Authorization", self._with_tokens(value)) for value in request.authorization),
             *((b"Content-Type", value) for value in request.content_type),
             *request.headers,

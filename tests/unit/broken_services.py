@@ -32,6 +32,10 @@ class PlainTokenService(TokenService):
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
 
+    @property
+    def lifetime(self) -> timedelta:
+        return LIFETIME
+
     def issue(self, *, user_id: int) -> str:
         issued_at = self.clock()
         return self.signed(f"{user_id}.{self.text(issued_at)}.{self.text(issued_at + LIFETIME)}.{self.new_id()}")
@@ -178,6 +182,13 @@ class TheClockIsNotAsked(PlainTokenService):
     def issue(self, *, user_id):
         issued_at = self.clock() - timedelta(minutes=1)
         return self.signed(f"{user_id}.{self.text(issued_at)}.{self.text(issued_at + LIFETIME)}.{self.new_id()}")
+
+
+@named_by("test_the_lifetime_of_tokens_is_told_in_whole_seconds")
+class TokensExpireEarlierThanIsTold(PlainTokenService):
+    @property
+    def lifetime(self):
+        return LIFETIME + timedelta(seconds=1)
 
 
 @named_by("test_the_times_of_a_token_are_aware_and_in_utc")

@@ -4,7 +4,7 @@ import pytest
 from fastapi import Request
 
 from tradingagents_http import client_address as client_address_module
-from tradingagents_http.client_address import HOPS_MAX, client_address
+from tradingagents_http.client_address import HOPS_MAX, ClientAddresses, client_address
 
 PROXIES = [ip_network("10.0.0.0/8"), ip_network("2001:db8:ffff::/48")]
 
@@ -88,3 +88,22 @@ def test_an_entry_that_is_no_address_costs_nothing_however_long_it_is() -> None:
 def test_a_stranger_gains_no_other_address_where_this_machine_is_trusted(forwarded: str) -> None:
     trusting = [*PROXIES, ip_network("127.0.0.1")]
     assert client_address(request("198.51.100.1", forwarded), trusting) == "198.51.100.1"
+
+
+@pytest.mark.parametrize("peer", ["203.0.113.7", "127.0.0.1", None])
+def test_a_proxy_that_is_not_trusted_is_named_once_in_the_log(
+    peer: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    addresses = ClientAddresses(PROXIES)
+    for _ in range(3):
+        addresses(request(peer, "198.51.100.1"))
+    assert len(caplog.records) == 1
+    assert f"X-Forwarded-For came from {peer or '127.0.0.1'}" in caplog.text
+    assert f"TRUSTED_PROXIES={peer or '127.0.0.1'}" in caplog.text
+
+
+def test_trusted_proxies_and_clients_without_proxies_are_not_named(caplog: pytest.LogCaptureFixture) -> None:
+    addresses = ClientAddresses(PROXIES)
+    for each in (request("10.1.1.1", "198.51.100.1"), request("203.0.113.7"), request(None)):
+        addresses(each)
+    assert not caplog.records

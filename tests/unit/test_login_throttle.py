@@ -41,7 +41,7 @@ class World:
         asyncio.run(self.core.create_user(email=EMAIL, password=PASSWORD))
 
     def log_in(self, *, source: str = HERE, email: str = EMAIL) -> str:
-        return asyncio.run(self.core.login(email=email, password=PASSWORD, source=source))
+        return asyncio.run(self.core.login(email=email, password=PASSWORD, source=source)).access_token
 
     def fail(self, *, times: int = 1, source: str = HERE, email: str = EMAIL) -> None:
         for _ in range(times):

@@ -14,6 +14,7 @@ from tradingagents_http.middleware import (
     CloseAfterUpgrade,
     HeadAsGet,
     LastResort,
+    RequestIds,
     SafeHeaders,
 )
 
@@ -110,10 +111,13 @@ def failing(*messages: Message) -> ASGIApp:
     return application
 
 
-def test_a_failure_before_the_answer_is_answered_with_500_and_an_id() -> None:
-    head, _ = sent_by(LastResort(failing()), request())
+def test_a_failure_before_the_answer_is_answered_with_500_and_the_id_of_the_log_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    head, _ = sent_by(RequestIds(LastResort(failing())), request())
     assert head["status"] == 500
-    assert b"x-request-id" in dict(head["headers"])
+    request_id = dict(head["headers"])[b"x-request-id"].decode()
+    assert f"Unexpected error in request {request_id}: GET '/somewhere'" in caplog.text
 
 
 def test_a_failure_within_the_answer_is_left_to_the_server_which_cuts_the_answer_off() -> None:

@@ -128,13 +128,77 @@ def test_proxies_are_addresses_and_networks(load: Load) -> None:
     assert trusted == [ip_network("192.0.2.1/32"), ip_network("2001:db8::/32")]
 
 
-@pytest.mark.parametrize("value", ["https://app.example.com", "[", ""])
-def test_a_list_is_json_and_an_empty_variable_none(load: Load, value: str) -> None:
-    if not value:
-        assert load(CORS_ORIGINS=value).cors_origins == ["*"]
-    else:
-        with pytest.raises(ConfigurationError, match=r"^CORS_ORIGINS should be JSON, such as"):
-            load(CORS_ORIGINS=value)
+@pytest.mark.parametrize(
+    "value",
+    [
+        '["https://a.example.com","http://localhost:3000"]',
+        "https://a.example.com,http://localhost:3000",
+        " https://a.example.com , http://localhost:3000, ",
+    ],
+)
+def test_a_list_is_json_or_has_commas(load: Load, value: str) -> None:
+    assert load(CORS_ORIGINS=value).cors_origins == ["https://a.example.com", "http://localhost:3000"]
+
+
+def test_an_empty_list_is_the_default(load: Load) -> None:
+    assert load(CORS_ORIGINS="").cors_origins == ["*"]
+    assert load(TRUSTED_PROXIES="").trusted_proxies == []
+
+
+@pytest.mark.parametrize("value", ["[", '["https://a.example.com",]', "{}", '"https://a.example.com"', "[1]"])
+def test_a_list_that_is_no_list_is_refused(load: Load, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^CORS_ORIGINS should be a (JSON|valid) (list|string)"):
+        load(CORS_ORIGINS=value)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "app.example.com",
+        "https://",
+        "https://app.example.com/",
+        "https://app.example.com/path",
+        "https://app.example.com?query",
+        "https://user@app.example.com",
+        "https://*.example.com",
+        "https://app.example.com:443",
+        "http://app.example.com:80",
+        "https://App.example.com",
+        "https://app.example.com:port",
+        "null",
+    ],
+)
+def test_an_origin_that_no_browser_sends_is_refused(load: Load, origin: str) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"^CORS_ORIGINS should hold origins such as https://app\.example\.com"
+    ):
+        load(CORS_ORIGINS=f"https://good.example.com,{origin}")
+
+
+@pytest.mark.parametrize("origin", ["https://app.example.com:8443", "http://[::1]:3000", "capacitor://localhost", "*"])
+def test_an_origin_that_browsers_send_is_taken(load: Load, origin: str) -> None:
+    assert load(CORS_ORIGINS=origin).cors_origins == [origin]
+
+
+@pytest.mark.parametrize("value", ["127.0.0.1", "127.0.0.1, 10.0.0.0/8", '["127.0.0.1", "10.0.0.0/8"]'])
+def test_proxies_are_written_as_one_writes_lists(load: Load, value: str) -> None:
+    assert load(TRUSTED_PROXIES=value).trusted_proxies[0] == ip_network("127.0.0.1/32")
+
+
+def test_the_error_about_proxies_shows_proxies(load: Load) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"^TRUSTED_PROXIES should hold .* such as 127\.0\.0\.1 or 10\.0\.0\.0/8$"
+    ):
+        load(TRUSTED_PROXIES="proxy.example.com")
+
+
+def test_headers_that_pages_may_send_are_names(load: Load) -> None:
+    assert load(CORS_ALLOW_HEADERS="traceparent, X-Requested-With").cors_allow_headers == [
+        "traceparent",
+        "X-Requested-With",
+    ]
+    with pytest.raises(ConfigurationError, match=r"^CORS_ALLOW_HEADERS should hold names of headers"):
+        load(CORS_ALLOW_HEADERS="two words")
 
 
 # Databases

@@ -7,7 +7,13 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from tradingagents_core.domain.parameters import Parameters
-from tradingagents_core.domain.strategy import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH, Strategy, StrategyContent
+from tradingagents_core.domain.strategy import (
+    DESCRIPTION_MAX_LENGTH,
+    NAME_MAX_LENGTH,
+    Strategy,
+    StrategyChanges,
+    StrategyContent,
+)
 from tradingagents_core.errors import InvalidInput
 
 names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=255).filter(
@@ -148,8 +154,22 @@ def test_nothing_but_the_content_of_a_strategy_can_be_changed(change):
 def test_times_never_move_back_whatever_the_clock_says(clock):
     seen = [STORED]
     for at in clock:
-        seen.append(seen[-1].changed(at=at))
+        seen.append(seen[-1].changed(at=at, is_active=not seen[-1].is_active))
     assert [strategy.updated_at for strategy in seen] == [max([NOON, *clock[:n]]) for n in range(len(seen))]
+
+
+@given(times)
+def test_a_change_that_changes_nothing_leaves_a_strategy_as_it_was(at):
+    same = {name: getattr(STORED, name) for name in StrategyChanges.__annotations__}
+    assert STORED.changed(at=at, **same) is STORED
+    assert STORED.changed(at=at) is STORED
+
+
+def test_another_order_of_keys_and_another_kind_of_number_are_changes():
+    first = STORED.changed(at=NOON, parameters=Parameters({"a": 1, "b": 2}))
+    for other in ({"b": 2, "a": 1}, {"a": 1.0, "b": 2}, {"a": True, "b": 2}):
+        later = NOON + timedelta(days=1)
+        assert first.changed(at=later, parameters=Parameters(other)).updated_at == later
 
 
 @given(times)

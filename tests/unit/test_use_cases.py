@@ -339,7 +339,8 @@ class Ledger:
     def _update(self, before: Strategy, sent: StrategyChanges, now: datetime) -> Strategy | StrategyNameTaken:
         if "name" in sent and self._has(sent["name"], besides=before.id):
             return StrategyNameTaken(sent["name"])
-        self.kept[before.id] = replace(before, **sent, updated_at=max(now, before.updated_at))
+        changed = replace(before, **sent)
+        self.kept[before.id] = before if changed == before else replace(changed, updated_at=max(now, before.updated_at))
         return self.kept[before.id]
 
     def _has(self, name: str, besides: int = 0) -> bool:
@@ -594,7 +595,7 @@ def test_of_overlapping_accounts_for_one_email_exactly_one_is_made(world):
 def test_an_account_can_be_used_at_once(world):
     async def story() -> None:
         ann = await world.new_user("Ann@Example.COM")
-        token = await world.do.login(email="ann@example.com", password=PASSWORD, source=SOURCE)
+        token = (await world.do.login(email="ann@example.com", password=PASSWORD, source=SOURCE)).access_token
         assert await world.do.identify_user(token=token) == ann
         assert (ann.email, ann.is_active) == ("ann@example.com", True)
         assert (ann.created_at, ann.updated_at) == (world.clock(), world.clock())
@@ -784,7 +785,7 @@ def test_a_login_takes_one_verification_and_no_new_hash(world, email):
     async def story() -> None:
         ann = await world.new_user("ann@example.com")
         world.passwords.hashed.clear()
-        claims = world.tokens.verify(await world.do.login(email=email, password=PASSWORD, source=SOURCE))
+        claims = world.tokens.verify((await world.do.login(email=email, password=PASSWORD, source=SOURCE)).access_token)
         assert claims.user_id == ann.id
         assert world.passwords.verified == [ann.password_hash]
         assert world.passwords.hashed == []
@@ -990,7 +991,7 @@ def test_no_block_of_the_store_is_open_while_a_password_is_hashed_or_verified(wo
 def test_the_token_of_a_user_who_is_switched_off_is_refused_at_once(world):
     async def story() -> None:
         ann = await world.new_user()
-        token = await world.do.login(email=ann.email, password=PASSWORD, source=SOURCE)
+        token = (await world.do.login(email=ann.email, password=PASSWORD, source=SOURCE)).access_token
         await world.do.deactivate_user(email=ann.email)
         with pytest.raises(InvalidToken):
             await world.do.identify_user(token=token)
@@ -1001,7 +1002,7 @@ def test_the_token_of_a_user_who_is_switched_off_is_refused_at_once(world):
 def test_a_user_who_is_switched_on_again_can_log_in_and_use_the_token_of_before(world):
     async def story() -> None:
         ann = await world.new_user()
-        token = await world.do.login(email=ann.email, password=PASSWORD, source=SOURCE)
+        token = (await world.do.login(email=ann.email, password=PASSWORD, source=SOURCE)).access_token
         await world.do.deactivate_user(email=ann.email)
         await world.do.activate_user(email="ANN@example.com")
         assert await world.do.identify_user(token=token) == ann
@@ -1014,7 +1015,7 @@ def test_a_token_leads_to_the_user_as_stored_now(world):
     async def story() -> None:
         await world.new_user("zoe@example.com")
         ann = await world.new_user("ann@example.com")
-        token = await world.do.login(email=ann.email, password=PASSWORD, source=SOURCE)
+        token = (await world.do.login(email=ann.email, password=PASSWORD, source=SOURCE)).access_token
         changed = await world.do.set_password(email=ann.email, password=NEW_PASSWORD)
         assert await world.do.identify_user(token=token) == changed
 
@@ -1039,7 +1040,7 @@ def test_what_is_no_token_identifies_nobody(world, token):
 def test_a_token_expires(world):
     async def story() -> None:
         ann = await world.new_user()
-        token = await world.do.login(email=ann.email, password=PASSWORD, source=SOURCE)
+        token = (await world.do.login(email=ann.email, password=PASSWORD, source=SOURCE)).access_token
         world.clock.move(timedelta(minutes=30))
         with pytest.raises(InvalidToken):
             await world.do.identify_user(token=token)

@@ -75,10 +75,14 @@ class Strategy(StrategyContent):
     def changed(self, *, at: datetime, **changes: Unpack[StrategyChanges]) -> Self:
         """This strategy with `changes`, last updated `at` (or when it was before, should the clock have gone back).
 
+        Where no change differs from what is there, it is this strategy as it was.
+
         Raises:
             InvalidInput: a change breaks a rule of `StrategyContent`.
             TypeError: a change is none of `StrategyChanges`, such as another owner.
         """
         if not changes.keys() <= StrategyChanges.__annotations__.keys():
             raise TypeError(f"only {', '.join(StrategyChanges.__annotations__)} of a strategy can be changed")
+        if all(getattr(self, name) == value for name, value in changes.items()):
+            return self
         return replace(self, updated_at=max(at, self.updated_at), **changes)

@@ -1,7 +1,15 @@
 """What a bearer token says."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssuedToken:
+    """A bearer token, and for how long it is valid from now on."""
+
+    access_token: str = field(repr=False)
+    lifetime: timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from tradingagents_core.domain.login_throttle import FailureCount, LoginAttempt
 from tradingagents_core.domain.password import normalize_password
+from tradingagents_core.domain.token import IssuedToken
 from tradingagents_core.domain.user import User, is_email
 from tradingagents_core.errors import (
     InvalidCredentials,
@@ -69,7 +70,7 @@ class Login:
     _unfinished: set["asyncio.Task[None]"] = field(default_factory=set, init=False, repr=False, compare=False)
     """What logins have left to be written after their answer."""
 
-    async def __call__(self, *, email: str, password: str, source: str) -> str:
+    async def __call__(self, *, email: str, password: str, source: str) -> IssuedToken:
         email = email.lower()
         password = normalize_password(password)
         attempt = LoginAttempt.of(email=email, source=source)
@@ -89,7 +90,7 @@ class Login:
         self.queue.note_success(attempt)
         await self._write_what_follows(attempt, failures, user, checked.new_hash)
         _log.info("Login from %s: user %d", source, user.id)
-        return self.tokens.issue(user_id=user.id)
+        return IssuedToken(access_token=self.tokens.issue(user_id=user.id), lifetime=self.tokens.lifetime)
 
     async def _find_failures(self, attempt: LoginAttempt) -> Mapping[str, FailureCount]:
         failures = await self.failures.find(attempt.keys)

@@ -67,7 +67,7 @@ class GetStrategy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateStrategy:
-    """Change the fields of a strategy that are sent and keep the rest.
+    """Change the fields of a strategy that are sent and keep the rest; where nothing differs, it stays as it is.
 
     Raises:
         StrategyNotFound: the owner has none with this id.
@@ -85,7 +85,8 @@ class UpdateStrategy:
             await work.lock_user(owner_id)
             strategy = await work.get_strategy(owner_id=owner_id, strategy_id=strategy_id)
             changed = strategy.changed(at=self.clock(), **changes)
-            await work.replace_strategy(changed)
+            if changed is not strategy:
+                await work.replace_strategy(changed)
         return changed
 
 

@@ -9,8 +9,8 @@ from fastapi import APIRouter
 from tradingagents_http.media_types import StrictRoute
 
 
-def new_router(*, tag: str, prefix: str = "") -> APIRouter:
+def new_router(*, tag: str, prefix: str = "", route_class: type[StrictRoute] = StrictRoute) -> APIRouter:
     """A router whose operations are named after their functions, and whose requests are taken at their word."""
     return APIRouter(
-        prefix=prefix, tags=[tag], route_class=StrictRoute, generate_unique_id_function=lambda route: route.name
+        prefix=prefix, tags=[tag], route_class=route_class, generate_unique_id_function=lambda route: route.name
     )

@@ -1,9 +1,10 @@
 """Whether the service runs."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from tradingagents_core import __version__
 from tradingagents_http.answers import Json
+from tradingagents_http.query import refuse_query
 from tradingagents_http.responses import errors
 from tradingagents_http.routes import new_router
 from tradingagents_http.schemas import Health
@@ -13,9 +14,10 @@ def routes() -> APIRouter:
     """The route that asks nothing of the core."""
     router = new_router(tag="Health")
 
-    @router.get("/health", summary="Health Check", response_model=Health, responses=errors())
-    async def health() -> Response:
+    @router.get("/health", summary="Health Check", response_model=Health, responses=errors(422))
+    async def health(request: Request) -> Response:
         """Tell that the service runs, and in which version. Asks nothing of the database."""
+        refuse_query(request)
         return Json({"status": "healthy", "version": __version__})
 
     return router

@@ -66,8 +66,9 @@ def routes(core: UseCases) -> APIRouter:
         )
 
     @router.delete("/{id}", summary="Delete Strategy", status_code=204, responses=errors(400, 401, 404, 422, 503))
-    async def delete_strategy(user: CurrentUser, strategy_id: StrategyId) -> None:
+    async def delete_strategy(user: CurrentUser, strategy_id: StrategyId) -> Response:
         """Remove a strategy for good."""
         await core.delete_strategy(owner_id=user.id, strategy_id=strategy_id)
+        return Response(status_code=204)
 
     return router

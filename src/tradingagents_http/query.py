@@ -1,0 +1,31 @@
+"""Query parameters of routes that take none."""
+
+from typing import Final
+from urllib.parse import parse_qsl
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+
+_PARAMETERS_MAX: Final = 100
+
+
+def refuse_query(request: Request) -> None:
+    """Refuse every query parameter, as routes that take some refuse those that they do not know.
+
+    Raises:
+        RequestValidationError: there is one.
+    """
+    query = request.scope["query_string"]
+    if not query:
+        return
+    try:
+        fields = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=_PARAMETERS_MAX)
+    except ValueError:
+        fields = []
+    names = [name for name, _ in fields] or [""]
+    raise RequestValidationError(
+        [
+            {"type": "extra_forbidden", "loc": ("query", name), "msg": "Extra inputs are not permitted"}
+            for name in dict.fromkeys(names)
+        ]
+    )
