@@ -2,8 +2,8 @@
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -20,21 +20,18 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
 
 from tradingagents_adapters.argon2_passwords import MEMORY_KIB_MIN, PARALLELISM_MIN, THREADS, TIME_COST_MIN
+from tradingagents_adapters.database_url import read_database_url
 from tradingagents_adapters.jwt_tokens import KEY_MIN_BYTES, LIFETIME_MAX
-
-_DRIVERS: Final = {
-    "sqlite": "sqlite+aiosqlite",
-    "sqlite+aiosqlite": "sqlite+aiosqlite",
-    "postgres": "postgresql+asyncpg",
-    "postgresql": "postgresql+asyncpg",
-    "postgresql+asyncpg": "postgresql+asyncpg",
-}
-"""What a URL may begin with, and the driver that it stands for."""
 
 _STANDARD_PORTS: Final = {"http": 80, "https": 443}
 
@@ -53,21 +50,18 @@ class ConfigurationError(Exception):
     """The service cannot start as it is configured; the text is one line for the person who starts it."""
 
 
-def _database_url(text: object) -> URL:
-    try:
-        url = text if isinstance(text, URL) else make_url(str(text))
-    except (ArgumentError, ValueError):
-        raise PydanticCustomError("url", "should be a URL such as sqlite+aiosqlite:///./tradingagents.db") from None
-    if url.drivername not in _DRIVERS:
-        raise PydanticCustomError("url", "should start with sqlite+aiosqlite:// or postgresql+asyncpg://")
-    if url.get_backend_name() == "sqlite":
-        if url.host or url.query:
-            raise PydanticCustomError("url", "should hold nothing but a path: sqlite+aiosqlite:///PATH")
-        if url.database in (None, "", ":memory:"):
-            raise PydanticCustomError("url", "should name a file: requests would share one transaction in memory")
-        if not Path(url.database).parent.is_dir():
-            raise PydanticCustomError("url", "should name a file in a folder that exists")
-    return url.set(drivername=_DRIVERS[url.drivername])
+def _trimmed(variables: Mapping[str, str | None]) -> Mapping[str, str | None]:
+    """The variables without white-space at either end; those that are empty then are as those that are not set.
+
+    A key loses line breaks at its end only: blanks may be meant. An empty URL stays, so that it is refused: another
+    database in its place would be one that nobody has asked for.
+    """
+    trimmed = {
+        name: value.rstrip("\r\n") if name == "jwt_secret_key" else value.strip()
+        for name, value in variables.items()
+        if value is not None
+    }
+    return {name: value for name, value in trimmed.items() if value or name == "database_url"}
 
 
 def _path_prefix(text: str) -> str:
@@ -132,11 +126,9 @@ _Proxy: Final = WrapValidator(_network)
 class DatabaseSettings(BaseSettings):
     """Where the data lives: all that commands which only touch the database need to know."""
 
-    model_config = SettingsConfigDict(
-        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
-    )
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True)
 
-    database_url: Annotated[URL, NoDecode, PlainValidator(_database_url)] = make_url(
+    database_url: Annotated[URL, NoDecode, PlainValidator(read_database_url), Field(repr=False)] = make_url(
         "sqlite+aiosqlite:///./tradingagents.db"
     )
     sqlalchemy_echo: bool = False
@@ -150,6 +142,21 @@ class DatabaseSettings(BaseSettings):
     """Whether the database is reached through pgbouncer in transaction mode."""
     migrate_on_start: bool | None = None
     """Where this is not said, a start brings the schema up to date on SQLite only."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the environment, then `.env`, without what secrets and files have around a value."""
+        for source in (env_settings, dotenv_settings):
+            assert isinstance(source, EnvSettingsSource)
+            source.env_vars = _trimmed(source.env_vars)
+        return init_settings, env_settings, dotenv_settings
 
     @property
     def migrates_on_start(self) -> bool:

@@ -101,11 +101,17 @@ class PostgresqlServer:
 
     Who comes over the socket is let in; over the port `host_authentication` decides. A server that is not `durable`
     leaves it to the operating system when to write to the disk: what was committed outlives the server all the same,
-    though not the machine. `settings` go before the ones that servers of tests have.
+    though not the machine. `settings` go before the ones that servers of tests have. `programs` is the folder of
+    another PostgreSQL than the wheel's.
     """
 
     def __init__(
-        self, *, host_authentication: str = "trust", durable: bool = False, settings: Mapping[str, str] | None = None
+        self,
+        *,
+        host_authentication: str = "trust",
+        durable: bool = False,
+        settings: Mapping[str, str] | None = None,
+        programs: Path | None = None,
     ) -> None:
         self.port = free_port()
         self._settings = _ORDINARY | ({} if durable else _WITHOUT_DISK) | (settings or {})
@@ -115,6 +121,7 @@ class PostgresqlServer:
             shutil.chown(self._folder, _account(), _account())
         self._host_authentication = host_authentication
         self._durable = durable
+        self._programs = programs
         self._process: subprocess.Popen[bytes] | None = None
         self._frozen = False
 
@@ -150,7 +157,8 @@ class PostgresqlServer:
             password.write_text(uuid.uuid4().hex)
             password.chmod(0o644)
             options = (*options, "--pwfile", str(password))
-        _run("initdb", "-D", str(self._data), *authentication, *options, as_account=True)
+        initdb = str(self._programs_folder / "initdb")
+        _run(initdb, "-D", str(self._data), *authentication, *options, as_account=True)
 
     def start(self) -> None:
         """Start the server and wait until it accepts connections."""
@@ -159,7 +167,7 @@ class PostgresqlServer:
         place = ("-D", str(self._data), "-h", LOOPBACK, "-p", str(self.port), "-k", str(self._folder))
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [_binary("postgres"), *place, *settings],
+                [self._programs_folder / "postgres", *place, *settings],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -206,6 +214,23 @@ class PostgresqlServer:
         self._process.send_signal(signal.SIGCONT)
         self._frozen = False
 
+    def speak_tls(self, *, certificate: Path, authority: Path, rules: Sequence[str]) -> None:
+        """Have a server that runs speak TLS with a certificate, whose key lies beside it, ask clients for theirs of that
+        authority, and let people in over the port by these rules, of which the first that fits counts."""
+        for file, name in ((certificate, "cert"), (certificate.with_suffix(".key"), "key"), (authority, "ca")):
+            copy = Path(shutil.copyfile(file, self._folder / f"{name}.pem"))
+            copy.chmod(0o600)
+            if _account() is not None:
+                shutil.chown(copy, _account(), _account())
+            self.databases.maintenance.sql(f"ALTER SYSTEM SET ssl_{name}_file = '{copy}'")
+        (self._data / "pg_hba.conf").write_text("\n".join(["local all all trust", *rules, ""]))
+        self.databases.maintenance.sql("ALTER SYSTEM SET ssl = on", "SELECT pg_reload_conf()")
+        wait_until(
+            lambda: self.databases.maintenance.sql("SHOW ssl") == ["on"],
+            START_SECONDS,
+            lambda: f"the server speaks no TLS:\n{self.log()}",
+        )
+
     def make_right(self) -> None:
         """Have the server run, whatever a test has done to it."""
         if not self.is_running:
@@ -249,6 +274,10 @@ class PostgresqlServer:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @property
+    def _programs_folder(self) -> Path:
+        return self._programs or _binaries()
+
+    @property
     def _data(self) -> Path:
         return self._folder / "data"
 
@@ -270,10 +299,16 @@ class PostgresqlServer:
 
 @contextmanager
 def running_server(
-    *, host_authentication: str = "trust", durable: bool = False, settings: Mapping[str, str] | None = None
+    *,
+    host_authentication: str = "trust",
+    durable: bool = False,
+    settings: Mapping[str, str] | None = None,
+    programs: Path | None = None,
 ) -> Iterator[PostgresqlServer]:
     """A new server that runs until the block ends."""
-    server = PostgresqlServer(host_authentication=host_authentication, durable=durable, settings=settings)
+    server = PostgresqlServer(
+        host_authentication=host_authentication, durable=durable, settings=settings, programs=programs
+    )
     try:
         server.initialise()
         server.start()
@@ -288,8 +323,11 @@ def external_databases(url: str) -> Databases:
 
 
 @contextmanager
-def running_pgbouncer(server: PostgresqlServer, program: str, *, server_connections: int) -> Iterator[Databases]:
-    """A pgbouncer in transaction mode in front of a server, until the block ends."""
+def running_pgbouncer(
+    server: PostgresqlServer, program: str, *, server_connections: int, certificate: Path | None = None
+) -> Iterator[Databases]:
+    """A pgbouncer in transaction mode in front of a server, until the block ends; with a certificate, whose key lies
+    beside it, it takes clients over TLS only."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="pgbouncer-") as name:
         folder = Path(name)
@@ -312,6 +350,13 @@ max_client_conn = 200
 server_login_retry = 1
 """
         )
+        if certificate:
+            with configuration.open("a") as more:
+                more.write("client_tls_sslmode = require\n")
+                more.write(f"client_tls_cert_file = {folder / 'cert.pem'}\n")
+                more.write(f"client_tls_key_file = {folder / 'key.pem'}\n")
+            shutil.copyfile(certificate, folder / "cert.pem")
+            shutil.copyfile(certificate.with_suffix(".key"), folder / "key.pem")
         _let_everybody_read(folder)
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
@@ -454,7 +499,7 @@ def _binary(name: str) -> str:
 
 def _run(name: str, *arguments: str, as_account: bool = False) -> str:
     identity = _identity() if as_account else {"env": {"PATH": os.defpath, "LANG": "C.UTF-8"}}
-    command: Sequence[str] = [_binary(name), *arguments]
+    command: Sequence[str] = [name if "/" in name else _binary(name), *arguments]
     ended = subprocess.run(
         command,
         check=False,

@@ -222,7 +222,7 @@ def test_a_database_is_reached_through_the_driver_of_this_project(load: Load, ur
     ("url", "reason"),
     [
         ("no url", "should be a URL such as"),
-        ("postgresql://ann@db:port/service", "should be a URL such as"),
+        ("postgresql://ann@db:port/service", "should have a number from 1 to 65535 as port"),
         ("mysql://root@localhost/db", "should start with"),
         ("sqlite://", "should name a file"),
         ("sqlite:///", "should name a file"),
@@ -255,6 +255,74 @@ def test_a_start_migrates_where_that_is_said_and_else_on_sqlite(
 def test_a_url_that_is_one_already_keeps_its_password(load: Load) -> None:
     url = URL.create("postgresql+asyncpg", "ann", "secret", "db", database="service")
     assert DatabaseSettings(database_url=url).database_url.password == "secret"
+
+
+@pytest.mark.parametrize("value", ["", " ", "\n"])
+def test_an_empty_url_is_refused_and_no_other_database_takes_its_place(load: Load, value: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^DATABASE_URL is empty: set it to the URL of a database"):
+        load(DATABASE_URL=value)
+
+
+def test_an_empty_url_in_the_environment_is_refused_whatever_the_file_says(load: Load) -> None:
+    Path(".env").write_text("DATABASE_URL=sqlite:///some.db\n")
+    with pytest.raises(ConfigurationError, match=r"^DATABASE_URL is empty"):
+        load(DATABASE_URL="")
+
+
+def test_the_settings_show_nothing_of_a_url(load: Load) -> None:
+    assert "postgresql" not in repr(load(DATABASE_URL="postgresql://ann:MySecret@db/service?sslpassword=MySecret"))
+
+
+# White-space around values
+
+ALL: Final = {
+    "DATABASE_URL": "postgresql://ann:secret@db/service",
+    "JWT_ALGORITHM": "HS256",
+    "JWT_EXPIRATION_MINUTES": "7",
+    "CORS_ORIGINS": '["https://app.example.com"]',
+    "CORS_ALLOW_CREDENTIALS": "true",
+    "TRUSTED_PROXIES": '["192.0.2.1"]',
+    "ROOT_PATH": "/trading",
+    "SQLALCHEMY_ECHO": "true",
+    "DATABASE_POOL_SIZE": "6",
+    "DATABASE_POOL_OVERFLOW": "7",
+    "DATABASE_POOL_TIMEOUT": "3.5",
+    "DATABASE_PGBOUNCER": "true",
+    "IDENTITY_CACHE_SECONDS": "4",
+    "PASSWORD_HASH_MEMORY_KIB": "20000",
+    "PASSWORD_HASH_TIME_COST": "3",
+    "PASSWORD_HASH_PARALLELISM": "2",
+    "PASSWORD_HASH_THREADS": "2",
+    "MIGRATE_ON_START": "true",
+}
+
+
+@pytest.mark.parametrize(("before", "after"), [("", "\n"), ("", "\r\n"), (" ", " "), ("\n\t", "\n\n")])
+def test_white_space_around_a_value_is_no_part_of_it(load: Load, before: str, after: str) -> None:
+    assert ALL.keys() == {name.upper() for name in Settings.model_fields} - {"JWT_SECRET_KEY"}
+    plain = load(**ALL)
+    assert load(**{name: f"{before}{value}{after}" for name, value in ALL.items()}) == plain
+
+
+@pytest.mark.parametrize("name", sorted(ALL.keys() - {"DATABASE_URL"}))
+@pytest.mark.parametrize("value", ["", "\n"])
+def test_a_variable_with_nothing_in_it_is_as_one_that_is_not_set(load: Load, name: str, value: str) -> None:
+    assert load(**{name: value}) == load(**{name: ""}) == Settings(jwt_secret_key=KEY)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"])
+def test_a_line_break_at_its_end_is_no_part_of_a_key(load: Load, end: str) -> None:
+    assert load(JWT_SECRET_KEY=KEY + end).jwt_secret_key.get_secret_value() == KEY
+
+
+def test_blanks_are_part_of_a_key(load: Load) -> None:
+    key = f" \n{KEY} "
+    assert load(JWT_SECRET_KEY=key).jwt_secret_key.get_secret_value() == key
+
+
+def test_a_key_of_line_breaks_is_none(load: Load) -> None:
+    with pytest.raises(ConfigurationError, match=r"^JWT_SECRET_KEY is required"):
+        load(JWT_SECRET_KEY="\n" * 64)
 
 
 # The file `.env`

@@ -4,14 +4,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from sqlalchemy import NullPool, event, text
+from sqlalchemy import URL, NullPool, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from tradingagents_adapters.settings import DatabaseSettings
 from tradingagents_adapters.sql.errors import TRANSLATED
-from tradingagents_adapters.sql.postgresql import CONNECT_SECONDS, connect
+from tradingagents_adapters.sql.postgresql import connect, connect_options
 
 TURN_SECONDS: Final = 60
 """How long a migration waits for others who are writing to the same SQLite file."""
@@ -61,21 +61,23 @@ def _open_sqlite(settings: DatabaseSettings) -> AsyncEngine:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    engine = _create(settings, connect_args={"isolation_level": None, "timeout": TURN_SECONDS})
+    engine = _create(settings, settings.database_url, connect_args={"isolation_level": None, "timeout": TURN_SECONDS})
     event.listen(engine.sync_engine, "connect", set_up)
     return engine
 
 
 def _open_postgresql(settings: DatabaseSettings) -> AsyncEngine:
-    connect_args: dict[str, Any] = {"timeout": CONNECT_SECONDS, "async_creator_fn": connect}
+    connect_args = connect_options(settings) | {"async_creator_fn": connect}
     if settings.database_pgbouncer:
-        connect_args |= {"statement_cache_size": 0, "prepared_statement_cache_size": 0}
-    return _create(settings, isolation_level="AUTOCOMMIT", connect_args=connect_args)
+        connect_args["prepared_statement_cache_size"] = 0
+    # The options say all that the URL does.
+    url = URL.create(settings.database_url.drivername)
+    return _create(settings, url, isolation_level="AUTOCOMMIT", connect_args=connect_args)
 
 
-def _create(settings: DatabaseSettings, **options: Any) -> AsyncEngine:
+def _create(settings: DatabaseSettings, url: URL, **options: Any) -> AsyncEngine:
     return create_async_engine(
-        settings.database_url,
+        url,
         poolclass=NullPool,
         echo=settings.sqlalchemy_echo,
         hide_parameters=True,

@@ -1,6 +1,7 @@
 """PostgreSQL through asyncpg and its pool."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
@@ -11,7 +12,8 @@ import asyncpg
 from sqlalchemy import Executable, Table
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
-from tradingagents_adapters.settings import DatabaseSettings
+from tradingagents_adapters.database_url import PostgresqlUrl
+from tradingagents_adapters.settings import ConfigurationError, DatabaseSettings
 from tradingagents_adapters.sql.database import Check, Connection, Database, Row, Transaction
 from tradingagents_adapters.sql.errors import SessionEnded
 from tradingagents_core.errors import StoreUnavailable
@@ -28,6 +30,15 @@ ANSWER_SECONDS: Final = 2.5
 IDLE_IN_TRANSACTION_SECONDS: Final = 10
 """How long the server keeps a transaction that is asked nothing."""
 
+_TCP_OPTIONS: Final = {
+    "keepalives": (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+    "keepalives_idle": (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPIDLE", None)),
+    "keepalives_interval": (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPINTVL", None)),
+    "keepalives_count": (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPCNT", None)),
+    "tcp_user_timeout": (socket.IPPROTO_TCP, getattr(socket, "TCP_USER_TIMEOUT", None)),
+}
+"""Which options of a socket the parameters of a URL are."""
+
 
 class PostgresqlDatabase(Database):
     """A PostgreSQL database, with connections to it that are kept for the next who needs one."""
@@ -40,6 +51,7 @@ class PostgresqlDatabase(Database):
         if not settings.database_pgbouncer:
             self._options["server_settings"] = {
                 "application_name": "tradingagents",
+                **self._options["server_settings"],
                 "statement_timeout": f"{STATEMENT_SECONDS}s",
                 "lock_timeout": f"{STATEMENT_SECONDS}s",
                 "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
@@ -154,37 +166,72 @@ class _AsyncpgConnection(Connection):
 
 def connect_options(settings: DatabaseSettings) -> dict[str, Any]:
     """What `connect` is given for the database of these settings."""
-    _, options = dialect().create_connect_args(settings.database_url)  # type: ignore[no-untyped-call]
-    options["timeout"] = CONNECT_SECONDS
-    # Something of SQLAlchemy's own, which recipes for pgbouncer have in the URL.
-    options.pop("prepared_statement_cache_size", None)
+    options = {"timeout": CONNECT_SECONDS} | PostgresqlUrl.of(settings.database_url).driver_options()
+    options["connection_class"] = _connection_class(options.pop("tcp_options"))
     if settings.database_pgbouncer:
         # A prepared statement would live in a server connection that somebody else is given next, and so would a
         # setting of the session.
         options["statement_cache_size"] = 0
-    return cast(dict[str, Any], options)
+    return options
 
 
-async def connect(dsn: str | None = None, *, timeout: float, **options: Any) -> Any:  # noqa: ASYNC109
+async def connect(
+    dsn: str | None = None,
+    *,
+    timeout: float,  # noqa: ASYNC109
+    host: Sequence[str | None] = (),
+    port: Sequence[int | None] = (),
+    target_session_attrs: str | None = None,
+    **options: Any,
+) -> Any:
     """Connect to the first host that may be used.
 
     Each has its share of the time, so that a silent one keeps nobody from the next; the driver would spend it all on
     the first.
+
+    Raises:
+        ConfigurationError: the driver cannot do what variables or files of PostgreSQL's clients ask for.
     """
-    host, port = options.pop("host", None), options.pop("port", None)
-    addresses = list(zip(host, port, strict=True)) if isinstance(host, list) else [(host, port)]
+    addresses = list(zip(host, port, strict=True)) or [(None, None)]
+    # The driver would be content with any host: it is given one at a time.
+    kinds = ["standby", "any"] if target_session_attrs == "prefer-standby" else [target_session_attrs]
+    attempts = [(*address, kind) for kind in kinds for address in addresses]
     problem: Exception | None = None
-    for each_host, each_port in addresses:
+    for each_host, each_port, kind in attempts:
         try:
             return await asyncpg.connect(
-                dsn, host=each_host, port=each_port, timeout=timeout / len(addresses), **options
+                dsn,
+                host=each_host,
+                port=each_port,
+                timeout=timeout / len(attempts),
+                target_session_attrs=kind,
+                **options,
             )
+        except asyncpg.ClientConfigurationError as error:
+            raise ConfigurationError(f"PostgreSQL's client settings (PG...) cannot be used: {error.args[0]}") from None
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             problem = error
         except asyncpg.TargetServerAttributeNotMatched as error:
             problem = ConnectionError(str(error))
     assert problem is not None
     raise problem
+
+
+def _connection_class(tcp_options: Mapping[str, int]) -> type[Any]:
+    """The driver's connections, over a socket with these options as far as the operating system has them."""
+    if not tcp_options:
+        return cast(type[Any], asyncpg.Connection)
+    values = [(*_TCP_OPTIONS[name], value) for name, value in tcp_options.items() if _TCP_OPTIONS[name][1] is not None]
+
+    class Connection(asyncpg.Connection):  # type: ignore[misc]
+        def __init__(self, protocol: Any, transport: asyncio.BaseTransport, *others: Any) -> None:
+            super().__init__(protocol, transport, *others)
+            used = transport.get_extra_info("socket")
+            if used.family != socket.AF_UNIX:
+                for level, option, value in values:
+                    used.setsockopt(level, option, value)
+
+    return Connection
 
 
 async def _wait(for_lock: asyncio.Lock | asyncio.Semaphore, seconds: float, otherwise: str) -> None:

@@ -1,0 +1,571 @@
+"""The URL of a database, in each form in which hosts hand it out: libpq's, asyncpg's and SQLAlchemy's.
+
+It is read and checked before anything connects. Every refusal is one line that repeats no value but the path of a file.
+"""
+
+import getpass
+import re
+import ssl
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from os import environ
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import parse_qsl, quote, unquote, urlencode
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+_SQLITE: Final = "sqlite+aiosqlite"
+_POSTGRESQL: Final = "postgresql+asyncpg"
+_DRIVERS: Final = {
+    "sqlite": _SQLITE,
+    "sqlite+aiosqlite": _SQLITE,
+    "postgres": _POSTGRESQL,
+    "postgresql": _POSTGRESQL,
+    "postgresql+asyncpg": _POSTGRESQL,
+}
+"""What a URL may begin with, and the driver that it stands for."""
+
+_SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_TLS_VERSIONS: Final = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
+_SYSTEM: Final = "system"
+"""In place of a file with authorities: those that this machine trusts."""
+
+_CHOICES: Final[Mapping[str, Sequence[str]]] = {
+    "sslmode": _SSL_MODES,
+    "sslnegotiation": ("postgres", "direct"),
+    "ssl_min_protocol_version": _TLS_VERSIONS,
+    "ssl_max_protocol_version": _TLS_VERSIONS,
+    "target_session_attrs": ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
+    "gsslib": ("gssapi", "sspi"),
+    "keepalives": ("0", "1"),
+}
+"""Parameters that the driver knows, and all the values that they may have."""
+
+_NUMBERS: Final[Mapping[str, tuple[int, int]]] = {
+    "connect_timeout": (1, 3600),
+    "keepalives_idle": (0, 32767),
+    "keepalives_interval": (0, 32767),
+    "keepalives_count": (0, 127),
+    "tcp_user_timeout": (0, 2**31 - 1),
+    "statement_cache_size": (0, 2**31 - 1),
+    "prepared_statement_cache_size": (0, 2**31 - 1),
+}
+"""Parameters that are whole numbers, with the least and the greatest."""
+
+_FILES: Final = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
+_TEXTS: Final = (
+    "application_name",
+    "fallback_application_name",
+    "options",
+    "sslpassword",
+    "passfile",
+    "service",
+    "servicefile",
+    "krbsrvname",
+)
+_KNOWN: Final = (*_CHOICES, *_NUMBERS, *_FILES, *_TEXTS)
+
+_WITHOUT_EFFECT: Final[Mapping[str, Sequence[str]]] = {
+    "channel_binding": ("disable", "prefer"),
+    "client_encoding": ("UTF8", "utf8", "UTF-8", "utf-8", "auto"),
+    "gssdelegation": ("0",),
+    "gssencmode": ("disable", "prefer"),
+    "load_balance_hosts": ("disable",),
+    "max_protocol_version": ("3.0", "3.2", "latest"),
+    "min_protocol_version": ("3.0",),
+    "replication": ("false", "off", "no", "0"),
+    "requiressl": ("0",),
+    "sslcertmode": ("allow",),
+    "sslcompression": ("0",),
+    "sslsni": ("1",),
+    "hostaddr": (),
+    "require_auth": (),
+    "requirepeer": (),
+    "scram_client_key": (),
+    "scram_server_key": (),
+    "sslcrldir": (),
+    "sslkeylogfile": (),
+    "oauth_issuer": (),
+    "oauth_client_id": (),
+    "oauth_client_secret": (),
+    "oauth_scope": (),
+}
+"""Parameters of libpq's that the driver does not have, and the values that ask for what it does anyway."""
+
+_INSTEAD: Final[Mapping[str, str]] = {
+    "hostaddr": "give the address as the host",
+    "timeout": "write connect_timeout",
+    "pgbouncer": "set DATABASE_PGBOUNCER",
+    "connection_limit": "set DATABASE_POOL_SIZE",
+    "pool_size": "set DATABASE_POOL_SIZE",
+    "max_overflow": "set DATABASE_POOL_OVERFLOW",
+    "pool_timeout": "set DATABASE_POOL_TIMEOUT",
+    "schema": "write options=-csearch_path%3DNAME",
+    "currentSchema": "write options=-csearch_path%3DNAME",
+    "search_path": "write options=-csearch_path%3DNAME",
+}
+"""What takes the place of parameters that others have."""
+
+_TLS_IN_DRIVER: Final = (
+    *_FILES,
+    "sslmode",
+    "sslpassword",
+    "sslnegotiation",
+    "ssl_min_protocol_version",
+    "ssl_max_protocol_version",
+)
+"""Parameters that asyncpg takes in a URL only."""
+
+_GIVEN_AS_THEY_ARE: Final = ("target_session_attrs", "passfile", "service", "servicefile", "krbsrvname", "gsslib")
+"""Parameters that `asyncpg.connect` takes under their own names."""
+
+_KEEPALIVES: Final = ("keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout")
+
+_UNENCODED: Final = (
+    'should have each "@", "/", "?" and "#" of its password, user name or database name percent-encoded, '
+    "as %40, %2F, %3F and %23"
+)
+_EXAMPLE: Final = "postgresql://USER:PASSWORD@HOST/NAME"
+
+_AUTHORITY: Final = re.compile(r"[^/?#]*")
+_BRACKETED: Final = re.compile(r"\[(?P<host>[^\[\]]+)\](?::(?P<port>.*))?")
+
+Address = tuple[str | None, int | None]
+"""A host or the folder of a socket, and a port; what is not said is None."""
+
+
+def read_database_url(value: object) -> URL:
+    """The URL of a database that this service can use, in SQLAlchemy's form and with the driver of this project.
+
+    Raises:
+        ValueError: it cannot be used; the text is what comes after the name of the variable.
+    """
+    if isinstance(value, URL):
+        _check_driver(value.drivername)
+        return _read_sqlite(value) if value.get_backend_name() == "sqlite" else _checked(PostgresqlUrl.of(value))
+    text = str(value).strip()
+    if not text:
+        raise ValueError("is empty: set it to the URL of a database, or remove it to use the file tradingagents.db")
+    if text[0] in "\"'":
+        raise ValueError("should be written without quotation marks")
+    scheme, separator, _ = text.partition("://")
+    if not separator:
+        raise ValueError(f"should be a URL such as {_EXAMPLE} or sqlite+aiosqlite:///./tradingagents.db")
+    _check_driver(scheme)
+    if _DRIVERS[scheme] == _POSTGRESQL:
+        return _checked(PostgresqlUrl.read(text))
+    try:
+        return _read_sqlite(make_url(text))
+    except ArgumentError:
+        raise ValueError("should be a URL such as sqlite+aiosqlite:///./tradingagents.db") from None
+
+
+def shown_url(url: URL) -> str:
+    """A URL as others may read it: without passwords."""
+    return url.difference_update_query(["sslpassword"]).render_as_string(hide_password=True)
+
+
+def _check_driver(scheme: str) -> None:
+    if scheme not in _DRIVERS:
+        raise ValueError("should start with sqlite+aiosqlite:// or postgresql+asyncpg://")
+
+
+def _read_sqlite(url: URL) -> URL:
+    if url.host or url.query:
+        raise ValueError("should hold nothing but a path: sqlite+aiosqlite:///PATH")
+    if url.database in (None, "", ":memory:"):
+        raise ValueError("should name a file: requests would share one transaction in memory")
+    if not Path(url.database).parent.is_dir():
+        raise ValueError("should name a file in a folder that exists")
+    return url.set(drivername=_SQLITE)
+
+
+def _checked(read: "PostgresqlUrl") -> URL:
+    read.check()
+    return read.as_url()
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresqlUrl:
+    """The URL of a PostgreSQL database, taken apart. Its parameters are known, and have values that the driver can use.
+
+    Raises:
+        ValueError: a part of the URL cannot be used; the text is what comes after the name of the variable.
+    """
+
+    user: str | None
+    password: str | None = field(repr=False)
+    addresses: Sequence[Address]
+    database: str | None
+    parameters: Mapping[str, str] = field(repr=False)
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Take a URL apart as libpq does, and the forms of asyncpg and SQLAlchemy."""
+        _, _, rest = text.partition("://")
+        match = _AUTHORITY.match(rest)
+        assert match is not None
+        authority, rest = match.group(), rest[match.end() :]
+        path, _, query = rest.partition("?")
+        account, _, hosts = authority.rpartition("@")
+        if "#" in rest or "@" in account or "@" in path:
+            raise ValueError(_UNENCODED)
+        # Without an account, what looks like a host and its port may be the beginning of one: `ann:pass?word@host`.
+        if ":" in authority and not account and not path and "@" in query:
+            raise ValueError(_UNENCODED)
+        user, _, password = account.partition(":")
+        return cls._of_parts(
+            user=_decoded(user),
+            password=_decoded(password),
+            addresses=[_address(spec) for spec in hosts.split(",")] if hosts else [],
+            database=_decoded(path.removeprefix("/")),
+            query=_pairs(query),
+        )
+
+    @classmethod
+    def of(cls, url: URL) -> Self:
+        """Take a URL of SQLAlchemy's apart."""
+        hosts = url.host.split(",") if url.host else [None] if url.port else []
+        return cls._of_parts(
+            user=url.username,
+            password=None if url.password is None else str(url.password),
+            addresses=[(host, url.port) for host in hosts],
+            database=url.database,
+            query=[
+                (name, value)
+                for name, values in url.query.items()
+                for value in ([values] if isinstance(values, str) else values)
+            ],
+        )
+
+    @classmethod
+    def _of_parts(
+        cls,
+        *,
+        user: str | None,
+        password: str | None,
+        addresses: Sequence[Address],
+        database: str | None,
+        query: Sequence[tuple[str, str]],
+    ) -> Self:
+        parameters = _parameters([pair for pair in query if pair[0] not in ("host", "port")])
+        user = parameters.pop("user", "") or user or None
+        password = parameters.pop("password", "") or password or None
+        database = parameters.pop("dbname", "") or database or None
+        hosts = [each for name, value in query if name == "host" and value for each in value.split(",")]
+        ports = [each for name, value in query if name == "port" for each in value.split(",")]
+        addresses = _joined(addresses, [_address_in_query(each) for each in hosts], [_port(each) for each in ports])
+        for text in (user, password, database, *(host for host, _ in addresses), *parameters.values()):
+            _check_text(text)
+        return cls(user=user, password=password, addresses=addresses, database=database, parameters=parameters)
+
+    def as_url(self) -> URL:
+        """The same as a URL of SQLAlchemy's: a single host in its own place, several or a socket as parameters."""
+        query: dict[str, str | tuple[str, ...]] = dict(self.parameters)
+        host: str | None = None
+        port: int | None = None
+        match self.addresses:
+            case [(host, port)] if host is None or not _is_socket(host):
+                pass
+            case [*addresses] if addresses:
+                host = port = None
+                query["host"] = tuple(each or "" for each, _ in addresses)
+                query["port"] = tuple("" if each is None else str(each) for _, each in addresses)
+        return URL.create(_POSTGRESQL, self.user, self.password, host, port, self.database, query)
+
+    def check(self) -> None:
+        """Find out whether the files can be read that the URL names, and a user is known.
+
+        Raises:
+            ValueError: one cannot; the text is what comes after the name of the variable.
+        """
+        self._check_tls()
+        if self.user is None and "service" not in self.parameters and not environ.get("PGUSER"):
+            try:
+                getpass.getuser()
+            except (KeyError, OSError):
+                raise ValueError(f"should name a user: {_EXAMPLE}") from None
+
+    def driver_options(self) -> dict[str, Any]:
+        """What `tradingagents_adapters.sql.postgresql.connect` is given, as far as the URL says it.
+
+        `timeout` is the time in seconds for all hosts together, `tcp_options` what the socket of a connection is to
+        have.
+        """
+        said = self.parameters
+        options: dict[str, Any] = {name: said[name] for name in _GIVEN_AS_THEY_ARE if name in said}
+        options |= {"user": self.user, "password": self.password, "database": self.database}
+        options["host"] = [host for host, _ in self.addresses]
+        options["port"] = [port for _, port in self.addresses]
+        if said.get("sslrootcert") == _SYSTEM:
+            options |= {"ssl": self._system_tls(), "direct_tls": said.get("sslnegotiation") == "direct"}
+        elif tls := {name: said[name] for name in _TLS_IN_DRIVER if name in said}:
+            options["dsn"] = f"postgresql://?{urlencode(tls, quote_via=quote)}"
+        server_settings = {}
+        if name := said.get("application_name") or said.get("fallback_application_name"):
+            server_settings["application_name"] = name
+        if "options" in said:
+            server_settings["options"] = said["options"]
+        options["server_settings"] = server_settings
+        if "connect_timeout" in said:
+            options["timeout"] = float(said["connect_timeout"]) * max(len(self.addresses), 1)
+        if "statement_cache_size" in said:
+            options["statement_cache_size"] = int(said["statement_cache_size"])
+        options["tcp_options"] = self._tcp_options()
+        return options
+
+    def _tcp_options(self) -> dict[str, int]:
+        numbers = {name: int(self.parameters[name]) for name in _KEEPALIVES if name in self.parameters}
+        if not numbers and "keepalives" not in self.parameters:
+            return {}
+        # As libpq has it, a 0 is the operating system's own number.
+        return {"keepalives": int(self.parameters.get("keepalives", "1"))} | {
+            name: number for name, number in numbers.items() if number
+        }
+
+    def _check_tls(self) -> None:
+        said = self.parameters
+        mode = said.get("sslmode") or environ.get("PGSSLMODE") or "prefer"
+        if said.get("sslrootcert") == _SYSTEM:
+            if said.get("sslmode", "verify-full") != "verify-full":
+                raise ValueError("should have sslmode=verify-full beside sslrootcert=system, or no sslmode")
+            mode = "verify-full"
+        if said.get("sslnegotiation") == "direct" and mode in ("disable", "allow", "prefer"):
+            raise ValueError("should have sslmode=require or stricter beside sslnegotiation=direct")
+        least, most = (said.get(f"ssl_{name}_protocol_version") for name in ("min", "max"))
+        if least and most and _TLS_VERSIONS.index(least) > _TLS_VERSIONS.index(most):
+            raise ValueError("should have an ssl_min_protocol_version that is no later than ssl_max_protocol_version")
+        files = {name: said[name] for name in _FILES if name in said and said[name] != _SYSTEM}
+        for name, path in files.items():
+            _check_file(name, path)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        for name in ("sslrootcert", "sslcrl"):
+            if name in files:
+                try:
+                    context.load_verify_locations(cafile=files[name])
+                except ssl.SSLError:
+                    raise ValueError(f"should name a file in PEM form with {name}: {_shown(files[name])}") from None
+        if "sslcert" in files:
+            self._load_client_certificate(context)
+        if mode.startswith("verify") and not (said.get("sslrootcert") or environ.get("PGSSLROOTCERT")):
+            with suppress(RuntimeError):
+                if (Path.home() / ".postgresql" / "root.crt").exists():
+                    return
+            raise ValueError(
+                f"should say with sslrootcert=FILE which authorities sslmode={mode} trusts, or trust those of this "
+                "machine with sslrootcert=system"
+            )
+
+    def _system_tls(self) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        versions = {name: value.replace(".", "_") for name, value in self.parameters.items() if name.startswith("ssl_")}
+        context.minimum_version = ssl.TLSVersion[versions.get("ssl_min_protocol_version", "TLSv1_2")]
+        if most := versions.get("ssl_max_protocol_version"):
+            context.maximum_version = ssl.TLSVersion[most]
+        # What the server wants to hear where TLS is there from the beginning.
+        context.set_alpn_protocols(["postgresql"])
+        if revoked := self.parameters.get("sslcrl"):
+            context.load_verify_locations(cafile=revoked)
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
+        if "sslcert" in self.parameters:
+            self._load_client_certificate(context)
+        return context
+
+    def _load_client_certificate(self, context: ssl.SSLContext) -> None:
+        certificate = self.parameters["sslcert"]
+        key = self.parameters.get("sslkey")
+        if key is None:
+            with suppress(RuntimeError, OSError):
+                standard = Path.home() / ".postgresql" / "postgresql.key"
+                key = str(standard) if standard.exists() else None
+        password = self.parameters.get("sslpassword", "")
+        try:
+            context.load_cert_chain(certificate, key, lambda: password)
+        except (OSError, ValueError):
+            raise ValueError(
+                f"should name with sslcert a certificate in PEM form, {_shown(certificate)}, and with sslkey its key, "
+                f"{_shown(key or certificate)} (which sslpassword opens if it is encrypted)"
+            ) from None
+
+
+def _is_socket(host: str) -> bool:
+    return host.startswith("/")
+
+
+def _decoded(text: str) -> str | None:
+    if not text:
+        return None
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise ValueError("should be UTF-8 where it is percent-encoded") from None
+
+
+def _check_text(text: str | None) -> None:
+    try:
+        encoded = (text or "").encode()
+    except UnicodeEncodeError:
+        raise ValueError("should be UTF-8 text") from None
+    if b"\0" in encoded:
+        raise ValueError("should hold no %00")
+
+
+def _pairs(query: str) -> list[tuple[str, str]]:
+    query = "&".join(filter(None, query.split("&")))
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), errors="strict")
+    except UnicodeDecodeError:
+        raise ValueError("should be UTF-8 where it is percent-encoded") from None
+    except ValueError:
+        raise ValueError(
+            _UNENCODED if "@" in query else 'should have nothing behind its "?" but NAME=VALUE, parted by "&"'
+        ) from None
+    # What is not known may be part of a password, which should not be repeated.
+    if "@" in query and not all(_is_parameter(name) for name, _ in pairs):
+        raise ValueError(_UNENCODED)
+    return pairs
+
+
+def _is_parameter(name: str) -> bool:
+    return (
+        name in ("host", "port", "user", "password", "dbname", "database", "ssl")
+        or name in _KNOWN
+        or name in _WITHOUT_EFFECT
+        or name in _INSTEAD
+    )
+
+
+def _parameters(query: Sequence[tuple[str, str]]) -> dict[str, str]:
+    parameters: dict[str, str] = {}
+    for name, value in query:
+        if name == "ssl":
+            # As libpq takes the "true" of JDBC, and as asyncpg takes its own names.
+            name, value = "sslmode", {"true": "require"}.get(value, value.replace("_", "-"))  # noqa: PLW2901
+        elif name == "database":
+            name = "dbname"  # noqa: PLW2901
+        _check_parameter(name, value)
+        if parameters.get(name, value) != value:
+            raise ValueError(f"should have one {name}, not several that differ")
+        if name not in _WITHOUT_EFFECT:
+            parameters[name] = value
+    return {
+        name: value
+        for name, value in parameters.items()
+        # What is said to be nothing is as what is not said.
+        if value or name not in _TEXTS
+    }
+
+
+def _check_parameter(name: str, value: str) -> None:
+    if name in _CHOICES and value not in _CHOICES[name]:
+        raise ValueError(f"should have {_alternatives(_CHOICES[name])} as {name}")
+    if name in _NUMBERS:
+        least, most = _NUMBERS[name]
+        if not re.fullmatch("[0-9]{1,10}", value) or not least <= int(value) <= most:
+            raise ValueError(f"should have a whole number from {least} to {most} as {name}")
+    if name in _FILES and not value:
+        raise ValueError(f"should name a file with {name}, or leave it out")
+    if name in _WITHOUT_EFFECT and value not in (harmless := _WITHOUT_EFFECT[name]):
+        advice = f"write {_alternatives(harmless)}, or remove it" if harmless else _INSTEAD.get(name, "remove it")
+        raise ValueError(f"asks with {name} for what the driver cannot do: {advice}")
+    if not _is_parameter(name):
+        alike = get_close_matches(name.lower().replace("-", ""), [*_KNOWN, *_WITHOUT_EFFECT], n=1, cutoff=0.8)
+        advice = f"write {alike[0]}, or remove it" if alike else "remove it"
+        raise ValueError(f"has the parameter {_shown(name)}, which is not known: {advice}")
+    if name in _INSTEAD and name not in _WITHOUT_EFFECT:
+        raise ValueError(f"has the parameter {name}, which is not one of its own: remove it, and {_INSTEAD[name]}")
+
+
+def _joined(
+    addresses: Sequence[Address], in_query: Sequence[Address], ports: Sequence[int | None]
+) -> Sequence[Address]:
+    """Those of the query stand in place of the others, and a single port is for all who have none."""
+    if in_query:
+        others = [port for _, port in addresses]
+        ports = ports or (others if len(others) in (1, len(in_query)) else [])
+        addresses = in_query
+    elif not addresses and ports:
+        addresses = [(None, None)]
+    if len(ports) == 1:
+        ports = [*ports] * len(addresses)
+    if ports and len(ports) != len(addresses):
+        raise ValueError("should have one port, or as many as it has hosts")
+    if len(addresses) > 1 and any(host is None for host, _ in addresses):
+        raise ValueError("should have no empty host among its hosts")
+    if not ports:
+        return addresses
+    return [(host, own or port) for (host, own), port in zip(addresses, ports, strict=True)]
+
+
+def _address(spec: str) -> Address:
+    """An address before the path: percent-encoded, with its port."""
+    if bracketed := _BRACKETED.fullmatch(spec):
+        host, port = bracketed["host"], bracketed["port"] or ""
+    else:
+        host, _, port = spec.partition(":")
+    return _checked_host(_decoded(host)) if host else None, _port(port)
+
+
+def _address_in_query(spec: str) -> Address:
+    """An address in a parameter `host`, which may have its port with it as SQLAlchemy writes it."""
+    if not spec:
+        raise ValueError("should have no empty host among its hosts")
+    if not _is_socket(spec) and (bracketed := _BRACKETED.fullmatch(spec)):
+        return _checked_host(bracketed["host"]), _port(bracketed["port"] or "")
+    if not _is_socket(spec) and spec.count(":") == 1:
+        host, _, port = spec.partition(":")
+        return _checked_host(host), _port(port)
+    return _checked_host(spec), None
+
+
+def _checked_host(host: str | None) -> str:
+    if not host:
+        raise ValueError("should have no empty host among its hosts")
+    if host.startswith("@"):
+        raise ValueError("asks for an abstract socket, which the driver cannot do: name the socket's folder")
+    if not _is_socket(host):
+        try:
+            host.encode("idna")
+        except UnicodeError:
+            raise ValueError("has a host name with an empty part, or one of more than 63 characters") from None
+    return host
+
+
+def _port(text: str) -> int | None:
+    if not text:
+        return None
+    if not re.fullmatch("[0-9]{1,5}", text) or not 1 <= int(text) <= 65535:
+        raise ValueError(
+            'should have a number from 1 to 65535 as port; a ":", "@", "/", "?" or "#" of a password is written '
+            "%3A, %40, %2F, %3F or %23"
+        )
+    return int(text)
+
+
+def _check_file(name: str, path: str) -> None:
+    try:
+        with Path(path).open("rb"):
+            return
+    except FileNotFoundError:
+        fault = "which does not exist"
+    except IsADirectoryError:
+        fault = "which is a folder"
+    except PermissionError:
+        fault = "which this user may not read"
+    except OSError as error:
+        fault = f"which cannot be read ({error.strerror})"
+    raise ValueError(f"names with {name} the file {_shown(path)}, {fault}")
+
+
+def _alternatives(values: Sequence[str]) -> str:
+    *others, last = values
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _shown(text: str) -> str:
+    """A name or a path in one line, whatever it is made of."""
+    return repr(text)

@@ -1,0 +1,508 @@
+"""The forms of a database's URL that hosts hand out: what is understood, what is refused, and what is said about it."""
+
+import getpass
+import os
+import shutil
+import ssl
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import asyncpg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy.dialects.postgresql.asyncpg import dialect
+from sqlalchemy.engine import URL, make_url
+
+from tradingagents_adapters.database_url import PostgresqlUrl, read_database_url, shown_url
+
+SECRET: Final = "MySecret"
+NOBODY: Final = 65534
+
+
+def options(url: str | URL) -> dict[str, Any]:
+    """What the driver is given for a URL."""
+    return PostgresqlUrl.of(read_database_url(url)).driver_options()
+
+
+def addresses(url: str | URL) -> list[tuple[str | None, int | None]]:
+    said = options(url)
+    return list(zip(said["host"], said["port"], strict=True))
+
+
+def refusal(url: str | URL) -> str:
+    """What is said of a URL that is refused."""
+    with pytest.raises(ValueError) as refused:  # noqa: PT011
+        read_database_url(url)
+    said = str(refused.value)
+    assert len(said.splitlines()) == 1
+    assert SECRET not in said
+    return said
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing of what PostgreSQL's clients read besides a URL."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        monkeypatch.delenv(name)
+
+
+# Accounts, hosts and names
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://", []),
+        ("postgresql:///service", []),
+        ("postgresql://db/service", [("db", None)]),
+        ("postgresql://db:5433/service", [("db", 5433)]),
+        ("postgresql://ann@:5433/service", [(None, 5433)]),
+        ("postgresql://ann@[2001:db8::1]/service", [("2001:db8::1", None)]),
+        ("postgresql://ann@[2001:db8::1]:5433/service", [("2001:db8::1", 5433)]),
+        ("postgresql://h1:5432,h2:5433/service", [("h1", 5432), ("h2", 5433)]),
+        ("postgresql://ann:secret@h1,h2:5433/service", [("h1", None), ("h2", 5433)]),
+        ("postgresql://ann@[::1]:5432,h2/service", [("::1", 5432), ("h2", None)]),
+        ("postgresql://ann@h1,h2/service?port=5433", [("h1", 5433), ("h2", 5433)]),
+        ("postgresql:///service?host=h1,h2&port=5432,5433", [("h1", 5432), ("h2", 5433)]),
+        ("postgresql:///service?host=h1,h2&port=,5433", [("h1", None), ("h2", 5433)]),
+        ("postgresql:///service?host=h1,h2&port=5433", [("h1", 5433), ("h2", 5433)]),
+        ("postgresql:///service?host=::1&port=5433", [("::1", 5433)]),
+        ("postgresql://unused/service?host=db", [("db", None)]),
+        ("postgresql+asyncpg://ann@/service?host=a:5432&host=b:5433", [("a", 5432), ("b", 5433)]),
+        ("postgresql+asyncpg://ann@/service?host=a&host=b&port=5432&port=5433", [("a", 5432), ("b", 5433)]),
+        ("postgresql+asyncpg://ann@/service?host=a:5433", [("a", 5433)]),
+        ("postgresql://%2Fvar%2Frun/service", [("/var/run", None)]),
+        ("postgresql://ann:secret@%2Fvar%2Frun:5433/service", [("/var/run", 5433)]),
+        ("postgresql://%2Ftmp%2Fa,%2Ftmp%2Fb:5433/service", [("/tmp/a", None), ("/tmp/b", 5433)]),
+        ("postgresql:///service?host=/var/run/postgresql", [("/var/run/postgresql", None)]),
+        ("postgresql://:5433/service?host=/var/run/postgresql", [("/var/run/postgresql", 5433)]),
+        ("postgresql:///service?host=/cloudsql/project:region:instance", [("/cloudsql/project:region:instance", None)]),
+        (
+            "postgresql://ann@%2Fcloudsql%2Fproject%3Aregion%3Ainstance/service",
+            [("/cloudsql/project:region:instance", None)],
+        ),
+    ],
+)
+def test_hosts_ports_and_sockets_are_understood_in_every_form(
+    url: str, expected: list[tuple[str | None, int | None]]
+) -> None:
+    assert addresses(url) == expected
+    # As SQLAlchemy's URL, and read again as the text of that.
+    assert addresses(read_database_url(url)) == expected
+    assert addresses(read_database_url(url).render_as_string(hide_password=False)) == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ann:50%25%20%40%2F%3A%3F%23@db/some%20db",
+        "postgresql://db/some%20db?user=ann&password=50%25%20%40%2F%3A%3F%23",
+        "postgresql://db?user=ann&password=50%25%20@/:%3F%23&dbname=some%20db",
+        "postgresql+asyncpg://db/?user=ann&password=50%25%20%40%2F%3A%3F%23&database=some%20db",
+        "postgresql://bob:other@db/other?user=ann&password=50%25%20%40%2F%3A%3F%23&dbname=some%20db",
+    ],
+)
+def test_the_account_and_the_name_may_stand_in_the_parameters(url: str) -> None:
+    read = read_database_url(url)
+    assert (read.username, read.password, read.database) == ("ann", "50% @/:?#", "some db")
+    said = options(url)
+    assert (said["user"], said["password"], said["database"]) == ("ann", "50% @/:?#", "some db")
+    assert not read.query
+
+
+TEXT: Final = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=12)
+HOSTS: Final = st.sampled_from(["db", "a.example.com", "192.0.2.1", "2001:db8::1", "/var/run/postgresql"])
+PORTS: Final = st.none() | st.integers(1, 65535)
+
+
+@given(TEXT, TEXT, TEXT, st.lists(st.tuples(HOSTS, PORTS), min_size=1, max_size=3), TEXT)
+def test_what_is_percent_encoded_arrives_as_it_was(
+    user: str, password: str, database: str, hosts: list[tuple[str, int | None]], name: str
+) -> None:
+    written = ",".join(
+        (f"[{host}]" if ":" in host else quote(host, safe="")) + (f":{port}" if port else "") for host, port in hosts
+    )
+    account = f"{quote(user, safe='')}:{quote(password, safe='')}"
+    text = f"postgresql://{account}@{written}/{quote(database, safe='')}?application_name={quote(name, safe='')}"
+    for url in (text, read_database_url(text), read_database_url(text).render_as_string(hide_password=False)):
+        said = options(url)
+        assert (said["user"], said["password"], said["database"]) == (user, password, database)
+        assert addresses(url) == hosts
+        assert said["server_settings"] == {"application_name": name}
+
+
+SQLALCHEMYS: Final = st.one_of(
+    st.builds(
+        lambda hosts: "&".join(f"host={host}:{port}" for host, port in hosts),
+        st.lists(st.tuples(st.sampled_from(["a", "b.example.com"]), st.integers(1, 65535)), min_size=2, max_size=3),
+    ),
+    st.builds(
+        lambda hosts: f"host={','.join(host for host, _ in hosts)}&port={','.join(str(port) for _, port in hosts)}",
+        st.lists(st.tuples(st.sampled_from(["a", "b", "/tmp"]), st.integers(1, 65535)), min_size=1, max_size=3),
+    ),
+)
+
+
+@given(SQLALCHEMYS)
+def test_lists_of_hosts_are_read_as_sqlalchemy_reads_them(query: str) -> None:
+    text = f"postgresql+asyncpg://ann:secret@/service?{query}"
+    _, theirs = dialect().create_connect_args(make_url(text))
+    ours = options(text)
+    one = len(ours["host"]) == 1
+    assert theirs["host"] == (ours["host"][0] if one else ours["host"])
+    assert theirs["port"] == (ours["port"][0] if one else ours["port"])
+
+
+@given(st.text("ab1:/?#@[]%=&,", max_size=16), st.text("ab1:/?#@[]%=&,", max_size=8))
+def test_no_text_is_refused_in_another_way_than_in_one_line(account: str, rest: str) -> None:
+    said = ""
+    try:
+        read_database_url(f"postgresql://{account}{SECRET}@{rest}")
+    except ValueError as error:
+        said = str(error)
+    assert len(said.splitlines()) <= 1
+    assert SECRET not in said
+
+
+# Special characters that are not encoded
+
+
+@pytest.mark.parametrize("character", "@/?#")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ann:My{}Secret@db/service",
+        "postgresql://ann:My{}Secret@db:5432/service?sslmode=require",
+        "postgresql://ann:My@{}Secret@db/service",
+        "postgresql://ann:12{}Secret@db/service",
+        "postgresql://ann:12{}x=1@db/service",
+        "postgresql://ann:My@h{}x=1@db/service",
+        "postgresql://an{}n:My@db/service",
+    ],
+)
+def test_what_should_have_been_encoded_is_explained(url: str, character: str) -> None:
+    assert "percent-encoded, as %40, %2F, %3F and %23" in refusal(url.format(character))
+
+
+def test_a_colon_in_a_password_needs_no_encoding() -> None:
+    assert options("postgresql://ann:a:b@db/service")["password"] == "a:b"
+
+
+def test_an_at_sign_in_a_parameter_needs_no_encoding() -> None:
+    assert options("postgresql://db/service?user=ann@example.com")["user"] == "ann@example.com"
+    assert options("postgresql:///service?host=db&user=ann@example.com")["user"] == "ann@example.com"
+    assert options("postgresql://ann@db:5432/service?application_name=a@b")["server_settings"] == {
+        "application_name": "a@b"
+    }
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("", "is empty: set it to the URL of a database"),
+        (" \n", "is empty: set it to the URL of a database"),
+        ("'postgresql://db/service'", "should be written without quotation marks"),
+        ('"postgresql://db/service"', "should be written without quotation marks"),
+        ("jdbc:postgresql://db/service", "should start with"),
+        ("postgresql+psycopg2://db/service", "should start with"),
+        ("postgresql:/db/service", "should be a URL such as"),
+        ("postgresql://db:0/service", "should have a number from 1 to 65535 as port"),
+        ("postgresql://db:65536/service", "should have a number from 1 to 65535 as port"),
+        ("postgresql://db:٥٤٣٢/service", "should have a number from 1 to 65535 as port"),
+        ("postgresql://ann:MySecret/service", "should have a number from 1 to 65535 as port"),
+        ("postgresql:///service?host=db&port=MySecret", "should have a number from 1 to 65535 as port"),
+        ("postgresql://a,b,c/service?port=1,2", "should have one port, or as many as it has hosts"),
+        ("postgresql://a,,c/service", "should have no empty host"),
+        ("postgresql:///service?host=a,", "should have no empty host"),
+        ("postgresql://a..b/service", "has a host name with an empty part"),
+        (f"postgresql://{'a' * 64}/service", "has a host name with an empty part, or one of more than 63 characters"),
+        ("postgresql://%40abstract/service", "asks for an abstract socket"),
+        ("postgresql://ann:%FF@db/service", "should be UTF-8 where it is percent-encoded"),
+        ("postgresql://db/service?application_name=%FF", "should be UTF-8 where it is percent-encoded"),
+        ("postgresql://ann:%00@db/service", "should hold no %00"),
+        ("postgresql://ann:\udcff@db/service", "should be UTF-8 text"),
+        ("postgresql://db/service?MySecret", 'should have nothing behind its "?" but NAME=VALUE'),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_refused_with_its_reason(url: str, said: str) -> None:
+    assert refusal(url).startswith(said)
+
+
+def test_a_user_who_has_no_name_is_told_to_give_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown() -> str:
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    monkeypatch.setattr(getpass, "getuser", unknown)
+    assert refusal("postgresql://db/service").startswith("should name a user")
+    assert options("postgresql://ann@db/service")["user"] == "ann"
+
+
+# Parameters
+
+
+@pytest.mark.parametrize("end", ["?", "?sslmode=prefer&", "?&sslmode=prefer&&"])
+def test_a_sign_with_nothing_behind_it_says_nothing(end: str) -> None:
+    assert options(f"postgresql://db/service{end}")["database"] == "service"
+
+
+@pytest.mark.parametrize("mode", ["disable", "allow", "prefer", "require"])
+@pytest.mark.parametrize("name", ["sslmode", "ssl"])
+def test_every_ssl_mode_is_given_to_the_driver(name: str, mode: str) -> None:
+    assert options(f"postgresql://db/service?{name}={mode}")["dsn"] == f"postgresql://?sslmode={mode}"
+
+
+@pytest.mark.parametrize("said", ["ssl=true", "ssl=require", "ssl=true&sslmode=require", "sslmode=require&ssl=require"])
+def test_ssl_is_another_name_of_sslmode(said: str) -> None:
+    assert options(f"postgresql://db/service?{said}")["dsn"] == "postgresql://?sslmode=require"
+
+
+def test_a_url_without_tls_leaves_it_to_the_driver() -> None:
+    assert not {"dsn", "ssl"} & options("postgresql://db/service").keys()
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        "channel_binding=prefer",
+        "channel_binding=disable",
+        "gssencmode=disable",
+        "gssencmode=prefer",
+        "sslcompression=0",
+        "sslsni=1",
+        "client_encoding=utf8",
+        "load_balance_hosts=disable",
+        "replication=false",
+        "prepared_statement_cache_size=0",
+        "prepared_statement_cache_size=500",
+    ],
+)
+def test_what_asks_for_nothing_but_what_is_done_anyway_is_accepted(harmless: str) -> None:
+    assert options(f"postgresql://db/service?{harmless}") == options("postgresql://db/service")
+
+
+@pytest.mark.parametrize(
+    ("parameter", "advice"),
+    [
+        ("channel_binding=require", "write disable or prefer, or remove it"),
+        ("gssencmode=require", "write disable or prefer, or remove it"),
+        ("load_balance_hosts=random", "write disable, or remove it"),
+        ("sslcompression=1", "write 0, or remove it"),
+        ("sslsni=0", "write 1, or remove it"),
+        ("sslcertmode=require", "write allow, or remove it"),
+        ("client_encoding=LATIN1", "write UTF8"),
+        ("replication=database", "write false"),
+        ("require_auth=scram-sha-256", "remove it"),
+        ("hostaddr=192.0.2.1", "give the address as the host"),
+        ("requirepeer=postgres", "remove it"),
+        ("sslcrldir=/tmp", "remove it"),
+    ],
+)
+def test_what_the_driver_cannot_do_is_refused_by_name(parameter: str, advice: str) -> None:
+    name = parameter.partition("=")[0]
+    assert refusal(f"postgresql://ann:{SECRET}@db/service?{parameter}").startswith(
+        f"asks with {name} for what the driver cannot do: {advice}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("parameter", "said"),
+    [
+        ("foo=MySecret", "has the parameter 'foo', which is not known: remove it"),
+        ("ssl_mode=require", "has the parameter 'ssl_mode', which is not known: write sslmode, or remove it"),
+        ("ssl-mode=REQUIRED", "has the parameter 'ssl-mode', which is not known: write sslmode, or remove it"),
+        ("sslMode=require", "has the parameter 'sslMode', which is not known: write sslmode, or remove it"),
+        ("a%0Ab=1", r"has the parameter 'a\nb', which is not known"),
+        ("command_timeout=3", "has the parameter 'command_timeout', which is not known"),
+        ("pgbouncer=true", "has the parameter pgbouncer, which is not one of its own: remove it, and set DATABASE_PG"),
+        ("connection_limit=5", "has the parameter connection_limit, which is not one of its own"),
+        ("schema=public", "has the parameter schema, which is not one of its own"),
+    ],
+)
+def test_a_parameter_that_is_not_known_is_refused_by_name(parameter: str, said: str) -> None:
+    assert refusal(f"postgresql://ann:{SECRET}@db/service?{parameter}").startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "said"),
+    [
+        ("sslmode=MySecret", "should have disable, allow, prefer, require, verify-ca or verify-full as sslmode"),
+        ("sslmode=", "should have disable, allow, prefer, require, verify-ca or verify-full as sslmode"),
+        ("ssl=no-verify", "should have disable, allow, prefer, require, verify-ca or verify-full as sslmode"),
+        ("sslmode=require&sslmode=disable", "should have one sslmode"),
+        ("sslmode=require&ssl=disable", "should have one sslmode"),
+        ("target_session_attrs=master", "should have any, read-write,"),
+        ("connect_timeout=MySecret", "should have a whole number from 1 to 3600 as connect_timeout"),
+        ("connect_timeout=0", "should have a whole number from 1 to 3600 as connect_timeout"),
+        ("connect_timeout=1.5", "should have a whole number from 1 to 3600 as connect_timeout"),
+        ("connect_timeout=", "should have a whole number from 1 to 3600 as connect_timeout"),
+        ("keepalives=yes", "should have 0 or 1 as keepalives"),
+        ("keepalives_idle=x", "should have a whole number from 0 to 32767 as keepalives_idle"),
+        ("keepalives_count=128", "should have a whole number from 0 to 127 as keepalives_count"),
+        ("sslrootcert=", "should name a file with sslrootcert"),
+        ("sslnegotiation=direct", "should have sslmode=require or stricter"),
+        ("sslrootcert=system&sslmode=require", "should have sslmode=verify-full beside sslrootcert=system"),
+        (
+            "ssl_min_protocol_version=TLSv1.3&ssl_max_protocol_version=TLSv1.2",
+            "should have an ssl_min_protocol_version that is no later",
+        ),
+        ("ssl_min_protocol_version=SSLv3", "should have TLSv1, TLSv1.1, TLSv1.2 or TLSv1.3 as"),
+    ],
+)
+def test_a_value_that_cannot_be_right_is_refused_by_the_name_of_its_parameter(parameter: str, said: str) -> None:
+    assert refusal(f"postgresql://ann:{SECRET}@db/service?{parameter}").startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "settings"),
+    [
+        ("application_name=bot", {"application_name": "bot"}),
+        ("fallback_application_name=bot", {"application_name": "bot"}),
+        ("application_name=bot&fallback_application_name=other", {"application_name": "bot"}),
+        ("application_name=", {}),
+        ("options=-c%20search_path%3Dapp", {"options": "-c search_path=app"}),
+        ("options=endpoint%3Dquiet-field", {"options": "endpoint=quiet-field"}),
+        ("options=", {}),
+    ],
+)
+def test_the_name_of_the_application_and_options_reach_the_server(parameters: str, settings: dict[str, str]) -> None:
+    assert options(f"postgresql://db/service?{parameters}")["server_settings"] == settings
+
+
+def test_connect_timeout_is_for_each_host() -> None:
+    assert "timeout" not in options("postgresql://db/service")
+    assert options("postgresql://db/service?connect_timeout=10")["timeout"] == 10
+    assert options("postgresql:///service?connect_timeout=10")["timeout"] == 10
+    assert options("postgresql://a,b/service?connect_timeout=10")["timeout"] == 20
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ("", {}),
+        ("keepalives=1", {"keepalives": 1}),
+        ("keepalives=0", {"keepalives": 0}),
+        ("keepalives_idle=30&keepalives_count=3", {"keepalives": 1, "keepalives_idle": 30, "keepalives_count": 3}),
+        ("keepalives_idle=0&keepalives_interval=5", {"keepalives": 1, "keepalives_interval": 5}),
+        ("tcp_user_timeout=2000", {"keepalives": 1, "tcp_user_timeout": 2000}),
+    ],
+)
+def test_keepalives_are_for_the_socket(parameters: str, expected: dict[str, int]) -> None:
+    assert options(f"postgresql://db/service?{parameters}".removesuffix("?"))["tcp_options"] == expected
+
+
+def test_a_url_is_shown_without_passwords() -> None:
+    url = read_database_url(f"postgresql://ann:{SECRET}@a,b/service?sslpassword={SECRET}&password={SECRET}")
+    assert SECRET not in shown_url(url)
+    assert "service" in shown_url(url)
+    assert SECRET not in repr(PostgresqlUrl.of(url))
+
+
+# Files
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate, beside its key: `some.crt`, `some.key`."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl on this machine")
+    folder = tmp_path_factory.mktemp("certificate")
+    files = ("-keyout", str(folder / "some.key"), "-out", str(folder / "some.crt"))
+    new = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=some")
+    subprocess.run([*new, *files], check=True, capture_output=True)
+    return folder / "some.crt"
+
+
+@contextmanager
+def ordinary_user() -> Iterator[None]:
+    """A block in which root, who may read everything, is somebody else."""
+    me = os.geteuid()
+    if me == 0:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(me)
+
+
+FILES: Final[Sequence[str]] = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_does_not_exist_is_named(tmp_path: Path, name: str) -> None:
+    said = refusal(f"postgresql://ann:{SECRET}@db/service?sslmode=require&{name}={tmp_path}/missing%0A.pem")
+    assert said == rf"names with {name} the file '{tmp_path}/missing\n.pem', which does not exist"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path, name: str) -> None:
+    said = refusal(f"postgresql://db/service?sslmode=verify-full&{name}={tmp_path}")
+    assert said == f"names with {name} the file '{tmp_path}', which is a folder"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "private.pem"
+    file.touch(mode=0)
+    with ordinary_user():
+        said = refusal(f"postgresql://db/service?{name}={file}")
+    assert said == f"names with {name} the file '{file}', which this user may not read"
+
+
+@pytest.mark.parametrize("name", ["sslrootcert", "sslcrl", "sslcert"])
+def test_a_file_without_certificates_is_named(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "empty.pem"
+    file.write_text("nothing\n")
+    said = refusal(f"postgresql://db/service?{name}={file}")
+    assert str(file) in said
+    assert name in said
+
+
+def test_a_certificate_without_its_key_is_named(certificate: Path) -> None:
+    said = refusal(f"postgresql://db/service?sslcert={certificate}")
+    assert said.startswith(f"should name with sslcert a certificate in PEM form, '{certificate}', and with sslkey its")
+
+
+def test_a_certificate_and_its_key_are_given_to_the_driver(certificate: Path) -> None:
+    key = certificate.with_suffix(".key")
+    said = options(f"postgresql://db/service?sslmode=require&sslcert={certificate}&sslkey={key}")["dsn"]
+    assert said == f"postgresql://?sslcert={quote(str(certificate), '')}&sslkey={quote(str(key), '')}&sslmode=require"
+
+
+@pytest.mark.parametrize("mode", ["verify-ca", "verify-full"])
+def test_what_is_to_be_verified_needs_an_authority(mode: str) -> None:
+    assert refusal(f"postgresql://db/service?sslmode={mode}").startswith(
+        f"should say with sslrootcert=FILE which authorities sslmode={mode} trusts"
+    )
+    assert refusal(f"postgresql://db/service?ssl={mode.replace('-', '_')}").startswith("should say with sslrootcert")
+
+
+def test_the_authority_may_be_that_of_all_clients_of_postgresql(
+    tmp_path: Path, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGSSLROOTCERT", str(certificate))
+    assert options("postgresql://db/service?sslmode=verify-full")
+    monkeypatch.delenv("PGSSLROOTCERT")
+    (tmp_path / ".postgresql").mkdir()
+    shutil.copy(certificate, tmp_path / ".postgresql" / "root.crt")
+    assert options("postgresql://db/service?sslmode=verify-full")
+
+
+@pytest.mark.parametrize("mode", ["", "&sslmode=verify-full"])
+def test_the_authorities_of_the_machine_verify_the_name_too(mode: str) -> None:
+    said = options(f"postgresql://db/service?sslrootcert=system&sslnegotiation=direct{mode}")
+    assert said["ssl"].check_hostname
+    assert said["ssl"].verify_mode == ssl.CERT_REQUIRED
+    assert said["direct_tls"]
+    assert "dsn" not in said
+
+
+def test_the_driver_takes_every_option_under_its_name() -> None:
+    known = asyncpg.connect.__kwdefaults__.keys()
+    url = "postgresql://ann:secret@a,b/service?sslmode=require&target_session_attrs=any&passfile=x&krbsrvname=y"
+    assert options(url).keys() - {"dsn", "tcp_options"} <= known
