@@ -269,7 +269,7 @@ class PostgresqlUrl:
         host: str | None = None
         port: int | None = None
         match self.addresses:
-            case [(host, port)] if host is None or not _is_socket(host):
+            case [(host, port)] if not is_socket(host):
                 pass
             case [*addresses] if addresses:
                 host = port = None
@@ -392,8 +392,9 @@ class PostgresqlUrl:
             ) from None
 
 
-def _is_socket(host: str) -> bool:
-    return host.startswith("/")
+def is_socket(host: str | None) -> bool:
+    """Whether a host is the folder of a Unix socket."""
+    return host is not None and host.startswith("/")
 
 
 def _decoded(text: str) -> str | None:
@@ -514,9 +515,9 @@ def _address_in_query(spec: str) -> Address:
     """An address in a parameter `host`, which may have its port with it as SQLAlchemy writes it."""
     if not spec:
         raise ValueError("should have no empty host among its hosts")
-    if not _is_socket(spec) and (bracketed := _BRACKETED.fullmatch(spec)):
+    if not is_socket(spec) and (bracketed := _BRACKETED.fullmatch(spec)):
         return _checked_host(bracketed["host"]), _port(bracketed["port"] or "")
-    if not _is_socket(spec) and spec.count(":") == 1:
+    if not is_socket(spec) and spec.count(":") == 1:
         host, _, port = spec.partition(":")
         return _checked_host(host), _port(port)
     return _checked_host(spec), None
@@ -527,7 +528,7 @@ def _checked_host(host: str | None) -> str:
         raise ValueError("should have no empty host among its hosts")
     if host.startswith("@"):
         raise ValueError("asks for an abstract socket, which the driver cannot do: name the socket's folder")
-    if not _is_socket(host):
+    if not is_socket(host):
         try:
             host.encode("idna")
         except UnicodeError:

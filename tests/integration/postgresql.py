@@ -215,8 +215,10 @@ class PostgresqlServer:
         self._frozen = False
 
     def speak_tls(self, *, certificate: Path, authority: Path, rules: Sequence[str]) -> None:
-        """Have a server that runs speak TLS with a certificate, whose key lies beside it, ask clients for theirs of that
-        authority, and let people in over the port by these rules, of which the first that fits counts."""
+        """Have a server that runs speak TLS with a certificate, whose key lies beside it.
+
+        Certificates of clients are of that authority. Over the port the first rule that fits says who is let in.
+        """
         for file, name in ((certificate, "cert"), (certificate.with_suffix(".key"), "key"), (authority, "ca")):
             copy = Path(shutil.copyfile(file, self._folder / f"{name}.pem"))
             copy.chmod(0o600)
@@ -326,8 +328,10 @@ def external_databases(url: str) -> Databases:
 def running_pgbouncer(
     server: PostgresqlServer, program: str, *, server_connections: int, certificate: Path | None = None
 ) -> Iterator[Databases]:
-    """A pgbouncer in transaction mode in front of a server, until the block ends; with a certificate, whose key lies
-    beside it, it takes clients over TLS only."""
+    """A pgbouncer in transaction mode in front of a server, until the block ends.
+
+    With a certificate, whose key lies beside it, clients come over TLS only.
+    """
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="pgbouncer-") as name:
         folder = Path(name)

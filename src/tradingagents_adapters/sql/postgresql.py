@@ -12,7 +12,7 @@ import asyncpg
 from sqlalchemy import Executable, Table
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
-from tradingagents_adapters.database_url import PostgresqlUrl
+from tradingagents_adapters.database_url import PostgresqlUrl, is_socket
 from tradingagents_adapters.settings import ConfigurationError, DatabaseSettings
 from tradingagents_adapters.sql.database import Check, Connection, Database, Row, Transaction
 from tradingagents_adapters.sql.errors import SessionEnded
@@ -208,13 +208,22 @@ async def connect(
                 **options,
             )
         except asyncpg.ClientConfigurationError as error:
-            raise ConfigurationError(f"PostgreSQL's client settings (PG...) cannot be used: {error.args[0]}") from None
+            raise _unusable_variables(error) from None
+        except FileNotFoundError as error:
+            problem = FileNotFoundError(error.errno, error.strerror, each_host) if is_socket(each_host) else error
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             problem = error
+        except ValueError as error:
+            raise _unusable_variables(error) from None
         except asyncpg.TargetServerAttributeNotMatched as error:
             problem = ConnectionError(str(error))
     assert problem is not None
     raise problem
+
+
+def _unusable_variables(error: ValueError) -> ConfigurationError:
+    # What the URL says has been checked; what else the driver reads has not.
+    return ConfigurationError(f"PostgreSQL's client settings (PG...) cannot be used: {error.args[0]}")
 
 
 def _connection_class(tcp_options: Mapping[str, int]) -> type[Any]:
