@@ -150,6 +150,8 @@ def read_database_url(value: object) -> URL:
     text = str(value).strip()
     if not text:
         raise ValueError("is empty: set it to the URL of a database, or remove it to use the file tradingagents.db")
+    if any(character < " " for character in text):
+        raise ValueError("should stand in one line, without tabs and other control characters")
     if text[0] in "\"'":
         raise ValueError("should be written without quotation marks")
     scheme, separator, _ = text.partition("://")
@@ -529,6 +531,8 @@ def _checked_host(host: str | None) -> str:
     if host.startswith("@"):
         raise ValueError("asks for an abstract socket, which the driver cannot do: name the socket's folder")
     if not is_socket(host):
+        if not host.isprintable() or " " in host:
+            raise ValueError("should have no blank in a host")
         try:
             host.encode("idna")
         except UnicodeError:
