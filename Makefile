@@ -76,6 +76,7 @@ lock: $(READY) ## Resolve the newest dependencies and lock them with their hashe
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile $(LOCK_OPTIONS) --output-file requirements/runtime.txt pyproject.toml
 	$(BIN)/uv pip compile $(LOCK_OPTIONS) --output-file requirements/dev.txt --group dev pyproject.toml
+	$(BIN)/uv pip compile $(LOCK_OPTIONS) --output-file requirements/client-generator.txt --group client-generator
 
 LOCK_OPTIONS := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 

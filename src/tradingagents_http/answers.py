@@ -25,7 +25,7 @@ def json_bytes(content: object) -> bytes:
 
 
 def strategy_answer(strategy: Strategy) -> Json:
-    """One strategy, as `StrategyOut` describes it."""
+    """One strategy, as `Strategy` describes it."""
     return Json(strategy_json(strategy))
 
 

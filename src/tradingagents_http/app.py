@@ -1,18 +1,28 @@
 """The application: routes, error answers and what surrounds them, in front of a given core."""
 
 from collections.abc import Sequence
-from typing import Final
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.middleware import Middleware
+from starlette.routing import Route
 from starlette.types import Lifespan
 
 from tradingagents_core import __version__
 from tradingagents_core.use_cases import UseCases
 from tradingagents_http.client_address import ClientAddresses, Network
+from tradingagents_http.document import (
+    CONTACT,
+    DOCUMENT,
+    INTRODUCTION,
+    REDOC,
+    TAGS,
+    complete_document,
+    published,
+    redoc_script,
+)
 from tradingagents_http.errors import handle_errors
-from tradingagents_http.media_types import JSON_MAX_BYTES
+from tradingagents_http.media_types import JSON_MAX_BYTES, LOGIN_BODY_MAX_BYTES
 from tradingagents_http.middleware import (
     BodyLimit,
     CloseAfterUpgrade,
@@ -27,8 +37,6 @@ from tradingagents_http.middleware import (
 )
 from tradingagents_http.paths import LOGIN
 from tradingagents_http.routes import auth, health, strategies
-
-LOGIN_BODY_MAX_BYTES: Final = 8 * 1024
 
 GZIP_FROM_BYTES: Final = 1024
 
@@ -57,10 +65,18 @@ def create_app(
     app = FastAPIOffline(
         title="TradingAgents REST API",
         version=__version__,
-        description="Log in and keep your strategies, named sets of parameters.",
+        description=INTRODUCTION,
+        contact=CONTACT,
+        openapi_tags=TAGS,
+        openapi_url=DOCUMENT,
         redirect_slashes=False,
         # Not `include_router`, which looks for the route of a request in several rounds.
-        routes=[route for router in routers for route in router.routes],
+        routes=[
+            *(route for router in routers for route in router.routes),
+            # These two in place of the framework's.
+            Route(DOCUMENT, published),
+            Route(REDOC, redoc_script),
+        ],
         lifespan=lifespan,
         middleware=[
             Middleware(RequestIds),
@@ -85,4 +101,5 @@ def create_app(
     app.state.core = core
     app.state.client_addresses = ClientAddresses(trusted_proxies)
     handle_errors(app)
+    complete_document(app)
     return app

@@ -29,9 +29,11 @@ class _BearerToken(SecurityBase):
     """The check of the bearer token, and at once what the document says about it: one dependency instead of three."""
 
     def __init__(self) -> None:
-        self.scheme_name = "Bearer"
+        self.scheme_name = "OAuth2Password"
         flow = OAuthFlowPassword(tokenUrl=LOGIN.removeprefix("/"))
-        self.model = OAuth2(flows=OAuthFlows(password=flow), description="A token from the login.")
+        self.model = OAuth2(
+            flows=OAuthFlows(password=flow), description="Your e-mail address and password, for a token."
+        )
 
     async def __call__(self, request: Request) -> User:
         sent = [value for name, value in request.scope["headers"] if name == b"authorization"]

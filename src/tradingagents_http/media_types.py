@@ -40,6 +40,7 @@ JSON_MAX_BYTES: Final = 6 * PARAMETERS_MAX_BYTES + 12 * (DESCRIPTION_MAX_LENGTH 
 """Bytes that a body may have: all fields with every character escaped, which makes 6 bytes of a byte in parameters and
 12 of a character (RFC 8259, 7), and room for names and white space."""
 
+LOGIN_BODY_MAX_BYTES: Final = 8 * 1024
 
 _SEPARATORS: Final = (b"{", b"[", b",", b":")
 

@@ -1,9 +1,18 @@
 """How the routes' error answers are described in the OpenAPI document."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
+from tradingagents_core.errors import (
+    InvalidToken,
+    StoreUnavailable,
+    StrategyNameTaken,
+    StrategyNotFound,
+    TooManyAttempts,
+)
 from tradingagents_http.errors import INVALID_TOKEN, NO_TOKEN
-from tradingagents_http.schemas import Error, ValidationError
+from tradingagents_http.media_types import JSON_MAX_BYTES
+from tradingagents_http.schemas import ErrorResponse, ValidationErrorResponse
 
 
 def _header(name: str, description: str, **schema: object) -> dict[str, Any]:
@@ -22,6 +31,19 @@ _DESCRIPTIONS: Final = {
     500: "Internal Server Error",
     503: "Service Unavailable - Try again shortly",
 }
+
+_DETAILS: Final[Mapping[int, object]] = {
+    400: "The Authorization header should be sent once",
+    401: str(InvalidToken()),
+    404: str(StrategyNotFound(999)),
+    409: str(StrategyNameTaken("RSI Mean Reversion")),
+    413: f"The body should have at most {JSON_MAX_BYTES} bytes",
+    415: "The body should be plain application/json in UTF-8, and say so in Content-Type",
+    429: str(TooManyAttempts(retry_after=1)),
+    500: "Internal Server Error",
+    503: str(StoreUnavailable(reason="away")),
+}
+"""What the answers say: each is an example that a test meets."""
 
 _RETRY_AFTER: Final = _header("Retry-After", "Seconds to wait before the next try.", type="integer", minimum=1)
 
@@ -43,14 +65,27 @@ def created(location: str) -> dict[int | str, dict[str, Any]]:
     return {201: {"headers": _header("Location", location, type="string", format="uri-reference")}}
 
 
-def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The error answers of a route that can refuse with these statuses, and, as any route, fail with 500."""
-    return {status: _error(status) for status in (*statuses, 500)}
+def problem(*loc: str, msg: str, type: str) -> list[dict[str, object]]:  # noqa: A002
+    """The example of an answer 422 in which one thing is wrong."""
+    return [{"loc": loc, "msg": msg, "type": f"value_error.{type}"}]
 
 
-def _error(status: int) -> dict[str, Any]:
+NO_INTEGER: Final = problem("path", "id", msg="input should be a valid integer", type="int_parsing")
+"""What an id in the path that is no integer is answered with."""
+
+
+def errors(*statuses: int, details: Mapping[int, object] | None = None) -> dict[int | str, dict[str, Any]]:
+    """The error answers of a route that can refuse with these statuses, and, as any route, fail with 500.
+
+    `details` are the examples in which the route has words of its own.
+    """
+    return {status: _error(status, {**_DETAILS, **(details or {})}[status]) for status in (*statuses, 500)}
+
+
+def _error(status: int, detail: object) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "description": _DESCRIPTIONS[status],
-        "model": ValidationError if status == 422 else Error,
+        "model": ValidationErrorResponse if status == 422 else ErrorResponse,
+        "content": {"application/json": {"example": {"detail": detail}}},
     }
     return answer | ({"headers": _HEADERS[status]} if status in _HEADERS else {})

@@ -17,8 +17,9 @@ from pydantic import (
     WithJsonSchema,
     with_config,
 )
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
-from typing_extensions import TypeAliasType, TypedDict
+from typing_extensions import TypedDict
 
 from tradingagents_core import __version__
 from tradingagents_core.domain.page import PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX
@@ -35,12 +36,12 @@ from tradingagents_http.media_types import FORM_FIELDS_MAX, parsed_json
 _INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 _BOOLEANS: Final = {"true": True, "false": False}
 
-# For the document only: the domain checks these rules, and says which one is broken. `\s` would not do, since ECMA 262
-# and Python disagree about it.
-_CONTROL: Final = r"\u0000-\u001f\u007f-\u009f"
-_BLANK: Final = r" \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-NAME_PATTERN: Final = f"^[{_BLANK}]*[^{_BLANK}{_CONTROL}][^{_CONTROL}]*$"
-DESCRIPTION_PATTERN: Final = r"^[^\u0000]*$"
+# For the document only: the domain checks these rules, and says which one is broken. Generators copy the patterns into
+# the source of many languages, where a line separator written out would end the line. ECMA 262 alone takes U+FEFF for
+# white space.
+_CONTROL: Final = r"\x00-\x1f\x7f-\x9f"
+NAME_PATTERN: Final = rf"^[^{_CONTROL}]*([^\s{_CONTROL}]|\ufeff)[^{_CONTROL}]*$"
+DESCRIPTION_PATTERN: Final = r"^[^\x00]*$"
 
 
 def _integer(text: object) -> int:
@@ -73,29 +74,12 @@ StrategyId = Annotated[
     WithJsonSchema({"type": "integer", "format": "int64"}),
 ]
 
-Name = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=NAME_MAX_LENGTH,
-        description="Unique among your strategies. Not blank, no control characters.",
-        examples=["RSI Mean Reversion"],
-        json_schema_extra={"pattern": NAME_PATTERN},
-    ),
-]
-
-Description = Annotated[
-    Annotated[str, Field(max_length=DESCRIPTION_MAX_LENGTH, json_schema_extra={"pattern": DESCRIPTION_PATTERN})] | None,
-    Field(
-        description="Anything but NUL characters.",
-        examples=["Buy oversold, sell overbought"],
-    ),
-]
-
-_Int64 = Annotated[int, Field(json_schema_extra={"format": "int64"})]
-_Double = Annotated[float, Field(json_schema_extra={"format": "double"})]
-JsonValue = TypeAliasType("JsonValue", "bool | str | _Int64 | _Double | list[JsonValue] | dict[str, JsonValue] | None")
-
+_ABOUT_NAME: Final = Field(
+    description="Unique among your strategies. Not blank, no control characters.", examples=["RSI Mean Reversion"]
+)
+_ABOUT_DESCRIPTION: Final = Field(
+    description="Anything but NUL characters.", examples=["Buy oversold, sell overbought"]
+)
 _ABOUT_PARAMETERS: Final = Field(
     description=(
         f"Any JSON object: nested at most {PARAMETERS_MAX_DEPTH} levels deep, at most {PARAMETERS_MAX_BYTES} "
@@ -104,8 +88,21 @@ _ABOUT_PARAMETERS: Final = Field(
     examples=[{"rsi_period": 14, "oversold": 30, "overbought": 70}],
 )
 
+Name = Annotated[
+    str,
+    Field(min_length=1, max_length=NAME_MAX_LENGTH, json_schema_extra={"pattern": NAME_PATTERN}),
+    _ABOUT_NAME,
+]
+
+# One schema with two types: generators make a class of its own of each alternative that has limits.
+Description = Annotated[
+    Annotated[str, Field(max_length=DESCRIPTION_MAX_LENGTH)] | None,
+    _ABOUT_DESCRIPTION,
+    WithJsonSchema({"type": ["string", "null"], "maxLength": DESCRIPTION_MAX_LENGTH, "pattern": DESCRIPTION_PATTERN}),
+]
+
 ParametersIn = Annotated[
-    Parameters, PlainValidator(_parameters, json_schema_input_type=dict[str, JsonValue]), _ABOUT_PARAMETERS
+    Parameters, PlainValidator(_parameters, json_schema_input_type=dict[str, Any]), _ABOUT_PARAMETERS
 ]
 
 ParametersOut = Annotated[
@@ -117,6 +114,8 @@ ParametersOut = Annotated[
 
 IsActive = Annotated[StrictBool, Field(description="Whether the strategy is in use.")]
 
+Int64 = Annotated[int, Field(json_schema_extra={"format": "int64"})]
+
 
 class StrategyCreate(BaseModel):
     """A new strategy."""
@@ -125,7 +124,7 @@ class StrategyCreate(BaseModel):
 
     name: Name
     description: Description = None
-    parameters: ParametersIn = Field(default_factory=lambda: Parameters({}))
+    parameters: ParametersIn = Field(default_factory=lambda: Parameters({}), json_schema_extra={"default": {}})
     is_active: IsActive = True
 
     def content(self) -> StrategyContent:
@@ -141,19 +140,47 @@ class StrategyCreate(BaseModel):
 
 @with_config(ConfigDict(extra="forbid"))
 class StrategyUpdate(TypedDict, total=False):
-    """The fields of a strategy to change; what is not sent stays. What GET answered can be sent back."""
+    """The fields of a strategy to change; a field that is not sent stays as it is."""
 
     name: Name
     description: Description
     parameters: ParametersIn
     is_active: IsActive
-    id: Annotated[Any, Field(description="Ignored.")]
-    created_at: Annotated[Any, Field(description="Ignored.")]
-    updated_at: Annotated[Any, Field(description="Ignored.")]
+    # Ignored, so that what GET answered can be sent back. Clients are not offered them.
+    id: SkipJsonSchema[Any]
+    created_at: SkipJsonSchema[Any]
+    updated_at: SkipJsonSchema[Any]
 
 
-StrategyCreateBody = Annotated[StrategyCreate, BeforeValidator(parsed_json), Body()]
-StrategyUpdateBody = Annotated[StrategyUpdate, BeforeValidator(parsed_json), Body()]
+StrategyCreateBody = Annotated[
+    StrategyCreate,
+    BeforeValidator(parsed_json),
+    Body(
+        openapi_examples={
+            "strategy": {
+                "summary": "A strategy",
+                "value": {
+                    "name": "RSI Mean Reversion",
+                    "description": "Buy oversold, sell overbought",
+                    "parameters": {"rsi_period": 14, "oversold": 30, "overbought": 70},
+                    "is_active": True,
+                },
+            }
+        }
+    ),
+]
+StrategyUpdateBody = Annotated[
+    StrategyUpdate,
+    BeforeValidator(parsed_json),
+    Body(
+        openapi_examples={
+            "name and parameters": {
+                "summary": "Another name, other parameters",
+                "value": {"name": "Updated Strategy Name", "parameters": {"new_param": 42}},
+            }
+        }
+    ),
+]
 
 
 def changes(update: StrategyUpdate) -> StrategyChanges:
@@ -164,16 +191,16 @@ def changes(update: StrategyUpdate) -> StrategyChanges:
 
 
 class _Answer(BaseModel):
-    # Exactly these fields, and always all of them.
-    model_config = ConfigDict(extra="forbid", from_attributes=True, json_schema_serialization_defaults_required=True)
+    # Always all of these fields. A client should pass over others, which a later version may send.
+    model_config = ConfigDict(from_attributes=True, json_schema_serialization_defaults_required=True)
 
 
-class StrategyOut(_Answer):
+class Strategy(_Answer):
     """A stored strategy."""
 
-    id: Annotated[int, Field(json_schema_extra={"format": "int64"}, examples=[2])]
-    name: Name
-    description: Description
+    id: Annotated[Int64, Field(examples=[2])]
+    name: Annotated[str, _ABOUT_NAME]
+    description: Annotated[str | None, _ABOUT_DESCRIPTION, WithJsonSchema({"type": ["string", "null"]})]
     parameters: ParametersOut
     is_active: IsActive
     created_at: Annotated[datetime, Field(examples=["2024-01-15T11:00:00Z"])]
@@ -185,7 +212,13 @@ class PageQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    skip: Annotated[int, Field(ge=0, le=INTEGER_MAX, description="Pagination offset."), BeforeValidator(_integer)] = 0
+    # The document says the maximum as a format, since JavaScript reads the number itself as another one.
+    skip: Annotated[
+        int,
+        Field(ge=0, le=INTEGER_MAX, description="Pagination offset."),
+        BeforeValidator(_integer),
+        WithJsonSchema({"type": "integer", "format": "int64", "minimum": 0}),
+    ] = 0
     limit: Annotated[int, Field(ge=1, le=PAGE_LIMIT_MAX, description="Page size."), BeforeValidator(_integer)] = (
         PAGE_LIMIT_DEFAULT
     )
@@ -200,18 +233,16 @@ Pagination = Annotated[PageQuery, Query()]
 class StrategyPage(_Answer):
     """A page of strategies, oldest first; `total` counts all that match."""
 
-    items: Sequence[StrategyOut]
-    total: Annotated[int, Field(examples=[1])]
-    skip: Annotated[int, Field(examples=[0])]
+    items: Sequence[Strategy]
+    total: Annotated[Int64, Field(examples=[1])]
+    skip: Annotated[Int64, Field(examples=[0])]
     limit: Annotated[int, Field(examples=[PAGE_LIMIT_DEFAULT])]
 
 
 class LoginForm(BaseModel):
     """The resource owner password credentials of OAuth 2.0 (RFC 6749, 4.3.2)."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"additionalProperties": {"type": "string"}, "maxProperties": FORM_FIELDS_MAX}
-    )
+    model_config = ConfigDict(json_schema_extra={"maxProperties": FORM_FIELDS_MAX})
 
     username: Annotated[str, Field(min_length=1, description="Your e-mail address.", examples=["user@example.com"])]
     password: Annotated[
@@ -235,7 +266,7 @@ class Health(_Answer):
     version: Annotated[str, Field(examples=[__version__])]
 
 
-class Error(_Answer):
+class ErrorResponse(_Answer):
     """What was wrong."""
 
     detail: Annotated[str, Field(examples=["Error message here"])]
@@ -249,7 +280,7 @@ class Problem(_Answer):
     type: Annotated[str, Field(examples=["value_error.missing"])]
 
 
-class ValidationError(_Answer):
+class ValidationErrorResponse(_Answer):
     """What was wrong with the input."""
 
     detail: list[Problem]

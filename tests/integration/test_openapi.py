@@ -3,7 +3,7 @@
 import copy
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import Any, Final
@@ -32,7 +32,7 @@ from tradingagents_http.schemas import StrategyCreate
 pytestmark = pytest.mark.anyio
 
 STATUSES = {
-    ("get", "/health"): ("health", {200, 500}),
+    ("get", "/health"): ("health", {200, 413, 500}),
     ("post", "/api/v1/auth/login"): ("login", {200, 400, 401, 413, 415, 422, 429, 500, 503}),
     ("get", "/api/v1/strategies"): ("list_strategies", {200, 400, 401, 422, 500, 503}),
     ("post", "/api/v1/strategies"): ("create_strategy", {201, 400, 401, 409, 413, 415, 422, 500, 503}),
@@ -45,6 +45,9 @@ STATUSES = {
 }
 
 PATHS: Final = {operation: (method, path) for (method, path), (operation, _) in STATUSES.items()}
+ANSWERS: Final = (
+    *("Strategy", "StrategyPage", "Token", "Health", "ErrorResponse", "ValidationErrorResponse", "Problem"),
+)
 DOCUMENTED: Final = [(operation, status) for operation, statuses in STATUSES.values() for status in sorted(statuses)]
 
 
@@ -75,6 +78,19 @@ def is_valid(document: dict[str, Any]) -> Callable[[str, object], bool]:
     return lambda name, value: validators[name].is_valid(value)
 
 
+@pytest.fixture(scope="session")
+def is_exactly(document: dict[str, Any]) -> Callable[[str, object], bool]:
+    """Whether a value is what a schema of the document says, and holds no field that the schema does not name."""
+    closed = copy.deepcopy(document["components"])
+    for schema in closed["schemas"].values():
+        schema["additionalProperties"] = False
+    validators = {
+        name: jsonschema_rs.Draft202012Validator({"$ref": f"#/components/schemas/{name}", "components": closed})
+        for name in closed["schemas"]
+    }
+    return lambda name, value: validators[name].is_valid(value)
+
+
 async def test_the_published_document_is_this_one(api: Api, document: dict[str, Any]) -> None:
     assert (await api.stranger.get("/openapi.json")).json() == document
 
@@ -88,7 +104,7 @@ def test_the_document_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
     # URLs may be relative to that of the document (OpenAPI 3.1, 4.6), which this meta-schema does not say.
     resolved = copy.deepcopy(document)
     for scheme in resolved["components"]["securitySchemes"].values():
-        for flow in scheme["flows"].values():
+        for flow in scheme.get("flows", {}).values():
             flow["tokenUrl"] = urljoin("http://localhost:8000/openapi.json", flow["tokenUrl"])
     schemathesis.openapi.from_dict(resolved).validate()
 
@@ -106,10 +122,77 @@ def test_every_route_has_its_operation_id_and_its_statuses(document: dict[str, A
     } == STATUSES
 
 
-@pytest.mark.parametrize("name", ["StrategyOut", "StrategyPage", "Token", "Health", "Error", "Problem"])
+@pytest.mark.parametrize("name", ANSWERS)
 def test_an_answer_always_has_all_its_fields(document: dict[str, Any], name: str) -> None:
     schema = document["components"]["schemas"][name]
     assert set(schema["required"]) == schema["properties"].keys()
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_answer_may_have_more_fields_one_day(document: dict[str, Any], name: str) -> None:
+    schema = document["components"]["schemas"][name]
+    assert schema.get("additionalProperties", True) is True
+    limits = {"pattern", "minLength", "maxLength", "minimum", "maximum"}
+    assert not any(limits & each.keys() for each in schema["properties"].values())
+
+
+def test_what_is_sent_has_exactly_the_fields_that_count(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    fields = ["name", "description", "parameters", "is_active"]
+    for name in ("StrategyCreate", "StrategyUpdate"):
+        assert list(schemas[name]["properties"]) == fields
+        assert schemas[name]["additionalProperties"] is False
+
+
+def test_every_schema_belongs_to_a_request_or_an_answer(document: dict[str, Any]) -> None:
+    assert document["components"]["schemas"].keys() == {*ANSWERS, "StrategyCreate", "StrategyUpdate", "LoginForm"}
+
+
+def test_parameters_are_objects_of_anything(document: dict[str, Any]) -> None:
+    for name in ("StrategyCreate", "StrategyUpdate", "Strategy"):
+        parameters = document["components"]["schemas"][name]["properties"]["parameters"]
+        assert (parameters["type"], parameters["additionalProperties"]) == ("object", True)
+
+
+def test_what_can_be_left_out_says_what_it_is_then(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+
+    def defaults(name: str) -> dict[str, Any]:
+        properties = schemas[name]["properties"]
+        required = schemas[name].get("required", [])
+        return {
+            field: properties[field].get("default", "none is said") for field in properties if field not in required
+        }
+
+    assert defaults("StrategyCreate") == {"description": None, "parameters": {}, "is_active": True}
+    assert defaults("LoginForm") == {"grant_type": "password"}
+    # What is left out of an update stays as it is.
+    assert set(defaults("StrategyUpdate").values()) == {"none is said"}
+    parameters = document["paths"]["/api/v1/strategies"]["get"]["parameters"]
+    assert {each["name"]: each["schema"]["default"] for each in parameters} == {
+        "skip": 0,
+        "limit": 100,
+        "active_only": False,
+    }
+
+
+def test_every_number_of_the_document_is_one_that_javascript_holds(document: dict[str, Any]) -> None:
+    def numbers(value: object) -> Iterator[float]:
+        match value:
+            case dict():
+                for each in value.values():
+                    yield from numbers(each)
+            case list():
+                for each in value:
+                    yield from numbers(each)
+            case int() | float():
+                yield value
+
+    assert max(map(abs, numbers(document))) < 2**53
+
+
+def test_no_line_separator_gets_into_the_source_of_a_client(document: dict[str, Any]) -> None:
+    assert not re.search(r"2028|2029", json.dumps(document))
 
 
 def test_every_error_answer_has_its_body(document: dict[str, Any]) -> None:
@@ -118,7 +201,7 @@ def test_every_error_answer_has_its_body(document: dict[str, Any]) -> None:
             for status, answer in operation["responses"].items():
                 if int(status) >= 400:
                     schema = answer["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
-                    assert schema == ("ValidationError" if status == "422" else "Error")
+                    assert schema == ("ValidationErrorResponse" if status == "422" else "ErrorResponse")
 
 
 def test_examples_are_the_references(document: dict[str, Any]) -> None:
@@ -128,16 +211,55 @@ def test_examples_are_the_references(document: dict[str, Any]) -> None:
     assert schemas["Problem"]["properties"]["type"]["examples"] == ["value_error.missing"]
 
 
-def test_the_password_flow_leads_to_the_login(document: dict[str, Any]) -> None:
-    [(name, scheme)] = document["components"]["securitySchemes"].items()
-    assert scheme["flows"]["password"]["tokenUrl"] == "api/v1/auth/login"
-    secured = {
-        operation["operationId"]
+def test_the_example_of_an_update_changes_name_and_parameters_and_nothing_else(document: dict[str, Any]) -> None:
+    body = document["paths"]["/api/v1/strategies/{id}"]["put"]["requestBody"]["content"]["application/json"]
+    [example] = body["examples"].values()
+    assert example["value"] == {"name": "Updated Strategy Name", "parameters": {"new_param": 42}}
+
+
+def test_two_schemes_say_how_the_token_is_sent(document: dict[str, Any]) -> None:
+    schemes = document["components"]["securitySchemes"]
+    assert schemes.keys() == {"Bearer", "OAuth2Password"}
+    assert (schemes["Bearer"]["type"], schemes["Bearer"]["scheme"]) == ("http", "bearer")
+    assert schemes["OAuth2Password"]["flows"]["password"]["tokenUrl"] == "api/v1/auth/login"
+
+
+def test_every_operation_says_whether_it_needs_a_token(document: dict[str, Any]) -> None:
+    assert {
+        operation["operationId"]: operation["security"]
         for operations in document["paths"].values()
         for operation in operations.values()
-        if operation.get("security") == [{name: []}]
+    } == {
+        operation: [] if operation in ("health", "login") else [{"Bearer": []}, {"OAuth2Password": []}]
+        for operation, _ in STATUSES.values()
     }
-    assert secured == {operation_id for operation_id, _ in STATUSES.values()} - {"health", "login"}
+
+
+def test_the_document_comes_from_the_server_that_it_describes(document: dict[str, Any]) -> None:
+    assert [server["url"] for server in document["servers"]] == ["/"]
+
+
+def test_every_tag_is_described(document: dict[str, Any]) -> None:
+    described = {tag["name"] for tag in document["tags"] if tag["description"]}
+    assert described == {
+        tag
+        for operations in document["paths"].values()
+        for operation in operations.values()
+        for tag in operation["tags"]
+    }
+
+
+async def test_the_introduction_says_how_to_log_in_page_and_retry_and_its_links_lead_on(
+    api: Api, document: dict[str, Any]
+) -> None:
+    introduction = document["info"]["description"]
+    links = re.findall(r"\]\(([^)]+)\)", introduction)
+
+    for word in ("POST /api/v1/auth/login", "Authorization: Bearer", "`skip`", "`limit`", "`total`", "`Retry-After`"):
+        assert word in introduction
+    assert links == ["docs", "redoc", "openapi.json"]
+    for link in links:
+        assert (await api.stranger.get(f"/{link}")).status_code == 200
 
 
 def test_every_example_is_valid(document: dict[str, Any]) -> None:
@@ -183,8 +305,13 @@ def to_be_answered(status: int, operation: str, strategy_id: int, token: str) ->
         case 415:
             request["headers"]["Content-Type"] = "text/plain"
         case 422:
-            url = path.replace("{id}", "x") + "?limit=0"
-            request = {**request, "json": {"name": ""} if "json" in request else None, "data": {}}
+            url = f"{path}?limit=0" if operation == "list_strategies" else url
+            if operation in ("get_strategy", "delete_strategy"):
+                url = path.replace("{id}", "x")
+            elif operation == "login":
+                del request["data"]["password"]
+            elif "json" in request:
+                request["json"] = {} if operation == "create_strategy" else {"name": ""}
     return url, request
 
 
@@ -216,7 +343,7 @@ def answered(api: Api, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], 
 @pytest.mark.parametrize(("operation", "status"), DOCUMENTED)
 async def test_every_documented_status_is_answered_as_documented(
     document: dict[str, Any],
-    is_valid: Callable[[str, object], bool],
+    is_exactly: Callable[[str, object], bool],
     answered: Callable[[str, int], Awaitable[httpx.Response]],
     operation: str,
     status: int,
@@ -233,7 +360,8 @@ async def test_every_documented_status_is_answered_as_documented(
     if "content" in documented:
         [(media_type, content)] = documented["content"].items()
         assert response.headers["Content-Type"] == media_type
-        assert is_valid(content["schema"]["$ref"].rpartition("/")[2], response.json())
+        assert is_exactly(content["schema"]["$ref"].rpartition("/")[2], response.json())
+        assert status < 400 or content["example"] == response.json()
     else:
         assert response.content == b""
 
@@ -346,3 +474,13 @@ async def test_a_page_loads_everything_from_here(api: Api, page: str) -> None:
     for source in sources:
         assert source.startswith("/")
         assert (await api.stranger.get(source)).status_code == 200
+
+
+async def test_redoc_asks_no_other_host_for_its_logo(api: Api) -> None:
+    page = (await api.stranger.get("/redoc")).text
+    [script] = re.findall(r'src="([^"]+)"', page)
+    response = await api.stranger.get(script)
+
+    assert response.headers["Content-Type"] == "text/javascript; charset=utf-8"
+    assert not re.search(r"""(src|href):["']https?://[^"']+\.(svg|png|css|js)""", response.text)
+    assert "fonts.googleapis.com" not in page + response.text

@@ -28,6 +28,8 @@ TEST_CASES_OF_AN_OPERATION: Final = 250
 LONGEST_RUN_SECONDS: Final = 240
 
 CONFIGURATION: Final = f"""
+hooks = {str(Path(__file__).with_name("schemathesis_hooks.py"))!r}
+
 [auth.wfc]
 path = "users.json"
 peers = ["{OWNER}", "{OTHER}"]

@@ -13,8 +13,8 @@ from tradingagents_conformance.examples import CHANGED, CONTENTS, CREATED
 from tradingagents_core.domain.page import Page
 from tradingagents_core.domain.parameters import INTEGER_MAX, INTEGER_MIN, Parameters
 from tradingagents_core.domain.strategy import Strategy
+from tradingagents_http import schemas
 from tradingagents_http.answers import created_answer, page_answer, strategy_answer
-from tradingagents_http.schemas import StrategyOut, StrategyPage
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z")
 
@@ -116,15 +116,15 @@ def test_a_strategy_that_a_careless_writer_changes_is_written_as_it_is(name: str
 
 @given(strategies)
 def test_a_strategy_is_what_the_documentation_says(strategy: Strategy) -> None:
-    out = StrategyOut.model_validate_json(bytes(strategy_answer(strategy).body))
-    assert out == StrategyOut.model_validate(in_whole_seconds(strategy))
+    out = schemas.Strategy.model_validate_json(bytes(strategy_answer(strategy).body), extra="forbid")
+    assert out == schemas.Strategy.model_validate(in_whole_seconds(strategy))
 
 
 @given(pages)
 def test_a_page_is_what_the_documentation_says(page: Page[Strategy]) -> None:
-    out = StrategyPage.model_validate_json(bytes(page_answer(page).body))
+    out = schemas.StrategyPage.model_validate_json(bytes(page_answer(page).body), extra="forbid")
     items = [in_whole_seconds(strategy) for strategy in page.items]
-    assert out == StrategyPage.model_validate(replace(page, items=items))
+    assert out == schemas.StrategyPage.model_validate(replace(page, items=items))
 
 
 @given(strategies)

@@ -4,9 +4,14 @@ A route asks the framework for its input alone. What every route of an applicati
 since each thing that the framework has to find for a request costs as much as a tenth of the request.
 """
 
+from typing import Any, Final
+
 from fastapi import APIRouter
 
 from tradingagents_http.media_types import StrictRoute
+
+OPEN_TO_ALL: Final[dict[str, Any]] = {"security": []}
+"""What the document says of an operation that needs no token."""
 
 
 def new_router(*, tag: str, prefix: str = "", route_class: type[StrictRoute] = StrictRoute) -> APIRouter:

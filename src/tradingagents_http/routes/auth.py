@@ -1,23 +1,39 @@
 """Logging in."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Form
 
+from tradingagents_core.errors import InvalidCredentials
 from tradingagents_core.use_cases import UseCases
 from tradingagents_http.dependencies import Source
+from tradingagents_http.media_types import LOGIN_BODY_MAX_BYTES
 from tradingagents_http.oauth import TokenRoute
 from tradingagents_http.paths import LOGIN
-from tradingagents_http.responses import errors
-from tradingagents_http.routes import new_router
+from tradingagents_http.responses import errors, problem
+from tradingagents_http.routes import OPEN_TO_ALL, new_router
 from tradingagents_http.schemas import LoginForm, Token
+
+_DETAILS: Final[Mapping[int, object]] = {
+    400: "The form should hold each field once",
+    401: str(InvalidCredentials()),
+    413: f"The body should have at most {LOGIN_BODY_MAX_BYTES} bytes",
+    415: "The body should be plain application/x-www-form-urlencoded in UTF-8, and say so in Content-Type",
+    422: problem("body", "password", msg="field required", type="missing"),
+}
 
 
 def routes(core: UseCases) -> APIRouter:
     """The route to a token."""
     router = new_router(tag="Authentication", route_class=TokenRoute)
 
-    @router.post(LOGIN, summary="Login", responses=errors(400, 401, 413, 415, 422, 429, 503))
+    @router.post(
+        LOGIN,
+        summary="Login",
+        openapi_extra=OPEN_TO_ALL,
+        responses=errors(400, 401, 413, 415, 422, 429, 503, details=_DETAILS),
+    )
     async def login(source: Source, form: Annotated[LoginForm, Form()]) -> Token:
         """Get a token for your e-mail address and password."""
         token = await core.login(email=form.username, password=form.password, source=source)

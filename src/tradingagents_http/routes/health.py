@@ -6,7 +6,7 @@ from tradingagents_core import __version__
 from tradingagents_http.answers import Json
 from tradingagents_http.query import refuse_query
 from tradingagents_http.responses import errors
-from tradingagents_http.routes import new_router
+from tradingagents_http.routes import OPEN_TO_ALL, new_router
 from tradingagents_http.schemas import Health
 
 
@@ -14,7 +14,9 @@ def routes() -> APIRouter:
     """The route that asks nothing of the core."""
     router = new_router(tag="Health")
 
-    @router.get("/health", summary="Health Check", response_model=Health, responses=errors(422))
+    @router.get(
+        "/health", summary="Health Check", response_model=Health, openapi_extra=OPEN_TO_ALL, responses=errors(413, 422)
+    )
     async def health(request: Request) -> Response:
         """Tell that the service runs, and in which version. Asks nothing of the database."""
         refuse_query(request)

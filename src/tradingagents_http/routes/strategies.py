@@ -1,6 +1,7 @@
 """Your strategies."""
 
 from functools import partial
+from typing import Final
 
 from fastapi import APIRouter, Request, Response
 
@@ -9,17 +10,23 @@ from tradingagents_http.answers import created_answer, strategy_answer
 from tradingagents_http.dependencies import CurrentUser
 from tradingagents_http.pages import PageAnswer, PageRoom
 from tradingagents_http.paths import STRATEGIES
-from tradingagents_http.responses import created, errors
+from tradingagents_http.responses import NO_INTEGER, created, errors, problem
 from tradingagents_http.routes import new_router
 from tradingagents_http.schemas import (
     Pagination,
+    Strategy,
     StrategyCreateBody,
     StrategyId,
-    StrategyOut,
     StrategyPage,
     StrategyUpdateBody,
     changes,
 )
+
+_LIMIT_TOO_SMALL: Final = problem(
+    "query", "limit", msg="input should be greater than or equal to 1", type="greater_than_equal"
+)
+_NO_NAME: Final = problem("body", "name", msg="field required", type="missing")
+_NAME_TOO_SHORT: Final = problem("body", "name", msg="string should have at least 1 character", type="string_too_short")
 
 
 def routes(core: UseCases) -> APIRouter:
@@ -27,7 +34,12 @@ def routes(core: UseCases) -> APIRouter:
     router = new_router(tag="Strategies", prefix=STRATEGIES)
     room = PageRoom()
 
-    @router.get("", summary="List Strategies", response_model=StrategyPage, responses=errors(400, 401, 422, 503))
+    @router.get(
+        "",
+        summary="List Strategies",
+        response_model=StrategyPage,
+        responses=errors(400, 401, 422, 503, details={422: _LIMIT_TOO_SMALL}),
+    )
     async def list_strategies(user: CurrentUser, page: Pagination) -> Response:
         """List your strategies, oldest first."""
         read = partial(
@@ -39,16 +51,22 @@ def routes(core: UseCases) -> APIRouter:
         "",
         summary="Create Strategy",
         status_code=201,
-        response_model=StrategyOut,
+        response_model=Strategy,
         response_description="Created",
-        responses=errors(400, 401, 409, 413, 415, 422, 503) | created("Where the strategy is."),
+        responses=errors(400, 401, 409, 413, 415, 422, 503, details={422: _NO_NAME})
+        | created("Where the strategy is."),
     )
     async def create_strategy(request: Request, user: CurrentUser, body: StrategyCreateBody) -> Response:
         """Store a new strategy."""
         strategy = await core.create_strategy(owner_id=user.id, content=body.content())
         return created_answer(strategy, location=f"{request.scope['path']}/{strategy.id}")
 
-    @router.get("/{id}", summary="Get Strategy", response_model=StrategyOut, responses=errors(400, 401, 404, 422, 503))
+    @router.get(
+        "/{id}",
+        summary="Get Strategy",
+        response_model=Strategy,
+        responses=errors(400, 401, 404, 422, 503, details={422: NO_INTEGER}),
+    )
     async def get_strategy(user: CurrentUser, strategy_id: StrategyId) -> Response:
         """Read one of your strategies."""
         return strategy_answer(await core.get_strategy(owner_id=user.id, strategy_id=strategy_id))
@@ -56,8 +74,8 @@ def routes(core: UseCases) -> APIRouter:
     @router.put(
         "/{id}",
         summary="Update Strategy",
-        response_model=StrategyOut,
-        responses=errors(400, 401, 404, 409, 413, 415, 422, 503),
+        response_model=Strategy,
+        responses=errors(400, 401, 404, 409, 413, 415, 422, 503, details={422: _NAME_TOO_SHORT}),
     )
     async def update_strategy(user: CurrentUser, strategy_id: StrategyId, body: StrategyUpdateBody) -> Response:
         """Change the fields that are sent and keep the rest."""
@@ -65,7 +83,12 @@ def routes(core: UseCases) -> APIRouter:
             await core.update_strategy(owner_id=user.id, strategy_id=strategy_id, changes=changes(body))
         )
 
-    @router.delete("/{id}", summary="Delete Strategy", status_code=204, responses=errors(400, 401, 404, 422, 503))
+    @router.delete(
+        "/{id}",
+        summary="Delete Strategy",
+        status_code=204,
+        responses=errors(400, 401, 404, 422, 503, details={422: NO_INTEGER}),
+    )
     async def delete_strategy(user: CurrentUser, strategy_id: StrategyId) -> Response:
         """Remove a strategy for good."""
         await core.delete_strategy(owner_id=user.id, strategy_id=strategy_id)

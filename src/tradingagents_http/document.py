@@ -1,0 +1,98 @@
+"""The OpenAPI document: what it says beside the routes, and how it is published."""
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Final
+
+import fastapi_offline
+from fastapi import FastAPI, Request
+from starlette.responses import JSONResponse, Response
+
+from tradingagents_core.domain.page import PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX
+from tradingagents_http.paths import LOGIN, STRATEGIES
+
+DOCUMENT: Final = "/openapi.json"
+
+INTRODUCTION: Final = f"""\
+Log in and keep your strategies, named sets of parameters.
+
+## Log in
+
+Send your e-mail address and your password as a form to `POST {LOGIN}`. Send the `access_token` of the answer with every
+other request, in the header `Authorization: Bearer <access_token>`. A token is valid for 30 minutes, where the operator
+has not set another time; then the answer is 401, and you log in again.
+
+## Read page by page
+
+`GET {STRATEGIES}` lists your strategies, oldest first: `limit` of them ({PAGE_LIMIT_DEFAULT}, at most {PAGE_LIMIT_MAX})
+after the first `skip` (0). `total` in the answer counts all that match. Add `limit` to `skip` until `skip` has reached
+`total`.
+
+## Try again
+
+Where the answer is 429 or 503, wait as many seconds as its header `Retry-After` says, then send the request again. A
+change that was answered with 503 may have been stored or not: read before you repeat it. 500 is a fault of the service:
+report the `X-Request-ID` of the answer. The other errors stay the same until the request is changed.
+
+Every error is JSON with `detail`: a text, or, with 422, a list of what is wrong and where.
+
+## More
+
+Pages of this server: [requests to try](docs), [a page to read](redoc), [this document](openapi.json).
+"""
+
+REDOC: Final = "/static-offline-docs/redoc.standalone.js"
+
+_LOGO: Final = "https://cdn.redoc.ly/redoc/logo-mini.svg"
+_NO_IMAGE: Final = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E"
+
+CONTACT: Final = {"name": "TradingAgents"}
+
+TAGS: Final[list[dict[str, Any]]] = [
+    {"name": "Authentication", "description": "From e-mail address and password to a token."},
+    {"name": "Strategies", "description": "Your strategies. Those of other users are to you as if they did not exist."},
+    {"name": "Health", "description": "Whether the service runs. No token is needed."},
+]
+
+_BEARER: Final = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A token from the login."}
+
+
+def complete_document(app: FastAPI) -> None:
+    """Have the document of the application say what the framework cannot be told."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        return _completed(generate())
+
+    # FastAPI's own way to change the document.
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+async def published(request: Request) -> JSONResponse:
+    """The document, for clients that reach the server at the prefix of this request."""
+    prefix = request.scope.get("root_path", "").rstrip("/")
+    return JSONResponse({**request.app.openapi(), "servers": _servers(prefix or "/")})
+
+
+def redoc_script(_: Request) -> Response:
+    """ReDoc without the logo that it asks another host for, which would learn who reads the page."""
+    script = Path(fastapi_offline.__file__).with_name("static") / "redoc.standalone.js"
+    return Response(script.read_text().replace(_LOGO, _NO_IMAGE), media_type="text/javascript")
+
+
+def _servers(url: str) -> list[dict[str, str]]:
+    return [{"url": url, "description": "The server that this document comes from."}]
+
+
+def _completed(generated: dict[str, Any]) -> dict[str, Any]:
+    document = {**deepcopy(generated), "servers": _servers("/")}
+    components = document["components"]
+    # FastAPI leaves out every null.
+    components["schemas"]["StrategyCreate"]["properties"]["description"]["default"] = None
+    # Many tools know no OAuth 2.0, but know what a bearer token is. To the service the two are one.
+    components["securitySchemes"]["Bearer"] = _BEARER
+    for path in document["paths"].values():
+        for operation in path.values():
+            if operation["security"]:
+                operation["security"].insert(0, {"Bearer": []})
+    return document

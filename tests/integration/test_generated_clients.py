@@ -1,0 +1,166 @@
+"""What tools make of the published document: clients in TypeScript and Python that work, and checkers that are content.
+
+The tools come from the registries of their languages, pinned, into temporary folders. Where that is not possible the
+tests are skipped, and say why.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from processes import CHECKOUT, KEY, SERVE, Machine, Server
+
+EMAIL: Final = "user@example.com"
+PASSWORD: Final = "SecurePassword123"
+
+CLIENTS: Final = Path(__file__).with_name("clients")
+GENERATOR: Final = CHECKOUT / "requirements" / "client-generator.txt"
+LONGEST_SECONDS: Final = 300
+
+# The oldest Node on which openapi-fetch runs, and the oldest that Redocly takes.
+NODE: Final = (18, 0)
+NODE_OF_REDOCLY: Final = (20, 19)
+
+# What npm answers where our own files are wrong; everything else is the machine's or the registry's.
+OUR_FAULTS: Final = ("EUSAGE", "EJSONPARSE", "ERESOLVE", "EINTEGRITY")
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def run_in(folder: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
+    """A command that has ended, with the developer's environment: it says how registries are reached from here."""
+    return subprocess.run(
+        command,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=LONGEST_SECONDS,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def succeeded(ended: subprocess.CompletedProcess[str]) -> str:
+    """The screen of a command that has ended well."""
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout + ended.stderr
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    machine = Machine(tmp_path_factory.mktemp("server"), {"JWT_SECRET_KEY": KEY})
+    machine.run("tradingagents", "users", "create", EMAIL, "--password-stdin", typed=f"{PASSWORD}\n")
+    with machine.serving(*SERVE) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file that `tradingagents openapi` prints."""
+    machine = Machine(tmp_path_factory.mktemp("document"))
+    file = machine.folder / "openapi.json"
+    file.write_text(machine.run("tradingagents", "openapi").stdout)
+    return file
+
+
+def session_of(server: Server) -> tuple[str, str, str]:
+    """What the session of a client is told."""
+    return str(server.client.base_url).rstrip("/"), EMAIL, PASSWORD
+
+
+# TypeScript
+
+
+def node_version() -> tuple[int, int]:
+    if not (node := shutil.which("node")) or not shutil.which("npm"):
+        pytest.skip("there is no node or no npm, which the tools for TypeScript need")
+    printed = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
+    major, minor = re.findall(r"\d+", printed)[:2]
+    return int(major), int(minor)
+
+
+def wants_node(version: tuple[int, int]) -> None:
+    if node_version() < version:
+        pytest.skip(f"node is older than {version[0]}.{version[1]}")
+
+
+@pytest.fixture(scope="module")
+def typescript(tmp_path_factory: pytest.TempPathFactory, document: Path) -> Path:
+    """A folder with the tools from npm, the session, and the types that openapi-typescript makes of the document."""
+    wants_node(NODE)
+    folder = tmp_path_factory.mktemp("npm") / "typescript"
+    shutil.copytree(CLIENTS / "typescript", folder)
+    installed = run_in(folder, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+    if installed.returncode and not any(f"code {fault}" in installed.stderr for fault in OUR_FAULTS):
+        pytest.skip(f"npm could not install the tools: {installed.stderr.strip()[-300:]}")
+    succeeded(installed)
+    shutil.copy(document, folder / "openapi.json")
+    return folder
+
+
+def test_a_client_of_openapi_fetch_compiles_strictly_and_works(typescript: Path, server: Server) -> None:
+    succeeded(run_in(typescript, tool(typescript, "openapi-typescript"), "openapi.json", "--output", "api.d.ts"))
+    succeeded(run_in(typescript, tool(typescript, "tsc"), "--project", "."))
+    succeeded(run_in(typescript, "node", "built/session.js", *session_of(server)))
+
+
+def test_what_has_a_default_can_be_left_out_in_typescript(typescript: Path) -> None:
+    options = ("--default-non-nullable=false", "--output", "api.d.ts")
+    succeeded(run_in(typescript, tool(typescript, "openapi-typescript"), "openapi.json", *options))
+    succeeded(
+        run_in(typescript, tool(typescript, "tsc"), "--strict", "--noEmit", "--module", "nodenext", "defaults.ts")
+    )
+
+
+def test_redocly_misses_nothing_but_a_licence(typescript: Path) -> None:
+    wants_node(NODE_OF_REDOCLY)
+    options = ("--extends=recommended", "--format=json")
+    linted = run_in(typescript, tool(typescript, "redocly"), "lint", "openapi.json", *options)
+
+    found = json.loads(linted.stdout)["problems"]
+    assert {problem["ruleId"] for problem in found} <= {"info-license"}, linted.stdout
+
+
+def test_spectral_misses_nothing(typescript: Path) -> None:
+    options = ("--ruleset", "spectral.yaml", "--format=json", "--quiet")
+    linted = run_in(typescript, tool(typescript, "spectral"), "lint", "openapi.json", *options)
+
+    assert json.loads(linted.stdout) == []
+
+
+def tool(folder: Path, name: str) -> Path:
+    return folder / "node_modules" / ".bin" / name
+
+
+# Python
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The commands of a virtual environment with openapi-python-client."""
+    folder = tmp_path_factory.mktemp("venv")
+    succeeded(run_in(folder, sys.executable, "-m", "venv", "venv"))
+    commands = folder / "venv" / "bin"
+    options = ("--quiet", "--disable-pip-version-check", "--require-hashes", "--requirement", GENERATOR)
+    installed = run_in(folder, commands / "python", "-m", "pip", "install", *options)
+    if "Could not find a version" in installed.stderr or "ConnectionError" in installed.stderr:
+        pytest.skip(f"pip could not install openapi-python-client: {installed.stderr.strip()[-300:]}")
+    succeeded(installed)
+    return commands
+
+
+def test_a_client_of_openapi_python_client_has_every_operation_and_works(
+    python: Path, document: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{python}{os.pathsep}{os.environ['PATH']}")  # it formats with its ruff
+    options = ("--meta", "none", "--output-path", "api_client", "--fail-on-warning")
+    succeeded(run_in(tmp_path, python / "openapi-python-client", "generate", "--path", document, *options))
+    shutil.copy(CLIENTS / "python" / "session.py", tmp_path)
+    succeeded(run_in(tmp_path, python / "python", "session.py", *session_of(server)))
