@@ -30,7 +30,7 @@ class _BearerToken(SecurityBase):
 
     def __init__(self) -> None:
         self.scheme_name = "OAuth2Password"
-        flow = OAuthFlowPassword(tokenUrl=LOGIN.removeprefix("/"))
+        flow = OAuthFlowPassword(tokenUrl=LOGIN)
         self.model = OAuth2(
             flows=OAuthFlows(password=flow), description="Your e-mail address and password, for a token."
         )

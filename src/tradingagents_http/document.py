@@ -71,7 +71,7 @@ def complete_document(app: FastAPI) -> None:
 async def published(request: Request) -> JSONResponse:
     """The document, for clients that reach the server at the prefix of this request."""
     prefix = request.scope.get("root_path", "").rstrip("/")
-    return JSONResponse({**request.app.openapi(), "servers": _servers(prefix or "/")})
+    return JSONResponse(_reached_at(prefix, request.app.openapi()))
 
 
 def redoc_script(_: Request) -> Response:
@@ -80,12 +80,16 @@ def redoc_script(_: Request) -> Response:
     return Response(script.read_text().replace(_LOGO, _NO_IMAGE), media_type="text/javascript")
 
 
-def _servers(url: str) -> list[dict[str, str]]:
-    return [{"url": url, "description": "The server that this document comes from."}]
+def _reached_at(prefix: str, document: dict[str, Any]) -> dict[str, Any]:
+    document = deepcopy(document)
+    document["servers"] = [{"url": prefix or "/", "description": "The server that this document comes from."}]
+    # The whole path, since a relative one would take the place of the prefix's last part (RFC 3986, 5.2).
+    document["components"]["securitySchemes"]["OAuth2Password"]["flows"]["password"]["tokenUrl"] = prefix + LOGIN
+    return document
 
 
 def _completed(generated: dict[str, Any]) -> dict[str, Any]:
-    document = {**deepcopy(generated), "servers": _servers("/")}
+    document = _reached_at("", generated)
     components = document["components"]
     # FastAPI leaves out every null.
     components["schemas"]["StrategyCreate"]["properties"]["description"]["default"] = None
@@ -93,6 +97,6 @@ def _completed(generated: dict[str, Any]) -> dict[str, Any]:
     components["securitySchemes"]["Bearer"] = _BEARER
     for path in document["paths"].values():
         for operation in path.values():
-            if operation["security"]:
+            if operation.get("security"):
                 operation["security"].insert(0, {"Bearer": []})
     return document

@@ -221,7 +221,7 @@ def test_two_schemes_say_how_the_token_is_sent(document: dict[str, Any]) -> None
     schemes = document["components"]["securitySchemes"]
     assert schemes.keys() == {"Bearer", "OAuth2Password"}
     assert (schemes["Bearer"]["type"], schemes["Bearer"]["scheme"]) == ("http", "bearer")
-    assert schemes["OAuth2Password"]["flows"]["password"]["tokenUrl"] == "api/v1/auth/login"
+    assert schemes["OAuth2Password"]["flows"]["password"]["tokenUrl"] == "/api/v1/auth/login"
 
 
 def test_every_operation_says_whether_it_needs_a_token(document: dict[str, Any]) -> None:

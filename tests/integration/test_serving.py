@@ -214,6 +214,8 @@ def test_links_lead_back_through_the_prefix_that_a_proxy_strips(
     assert 'src="/trading/api/static-offline-docs/' in docs
     assert "/trading/api/openapi.json" in redoc
     assert [server["url"] for server in document["servers"]] == ["/trading/api"]
+    flow = document["components"]["securitySchemes"]["OAuth2Password"]["flows"]["password"]
+    assert flow["tokenUrl"] == "/trading/api/api/v1/auth/login"
     assert too_large.status_code == 413
 
 
