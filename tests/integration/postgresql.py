@@ -385,6 +385,11 @@ def statements(log: str, database: str) -> list[str]:
     return [" ".join(statement.split()) for name, statement in entries if name == database]
 
 
+def program(name: str, *arguments: str) -> str:
+    """Run one of PostgreSQL's own programs (`pg_dump`, `pg_restore`, `psql`); what it has written."""
+    return _run(name, *arguments)
+
+
 def wait_until(happened: Callable[[], bool], seconds: float, complaint: Callable[[], str]) -> None:
     """Ask again and again until it has happened, at most for so many seconds."""
     deadline = time.monotonic() + seconds

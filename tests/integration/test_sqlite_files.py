@@ -20,6 +20,7 @@ from tradingagents_adapters.settings import DatabaseSettings
 from tradingagents_adapters.sql import open_checked_database, open_database
 from tradingagents_adapters.sql import sqlite as adapter
 from tradingagents_adapters.sql.login_failures import SqlLoginFailures
+from tradingagents_adapters.sql.revision import REVISION
 from tradingagents_adapters.sql.store import SqlStore
 from tradingagents_conformance.examples import CREATED, add_strategy, add_user, names
 from tradingagents_core.domain.strategy import StrategyContent
@@ -218,14 +219,15 @@ async def test_a_file_with_an_older_schema_is_migrated_as_at_a_start(store: SqlS
     await add_user(store, "ann@example.com")
     with closing(sqlite3.connect(backup)) as connection:
         connection.executescript(
-            "DROP TABLE tradingagents_schema_needs; UPDATE alembic_version SET version_num = '0003'"
+            "DROP TRIGGER count_strategies_of_added_users; DROP TABLE tradingagents_schema_needs;"
+            "UPDATE alembic_version SET version_num = '0003'"
         )
     put(backup, file)
     with pytest.raises(StoreUnavailable):
         await add_user(store, "lost@example.com")
     await add_user(store, "bob@example.com")
     with closing(sqlite3.connect(file)) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0004",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(REVISION,)]
 
 
 async def test_a_file_behind_a_link_may_be_used_and_is_noticed_when_the_link_leads_elsewhere(

@@ -12,7 +12,7 @@ from tradingagents_adapters.sql.errors import TableMissing
 from tradingagents_adapters.sql.tables import schema_needs
 from tradingagents_core import __version__
 
-REVISION: Final = "0004"
+REVISION: Final = "0005"
 """The newest revision in `migrations`. Revisions are numbers of four digits: their texts have the same order."""
 
 _REVISION: Final[Select[Any]] = select(column("version_num")).select_from(table("alembic_version"))
@@ -25,13 +25,21 @@ async def find_revision(database: Database) -> str | None:
     """The revision of a database's schema; None where it has never been migrated.
 
     Raises:
+        ConfigurationError: the database says that it has several.
         StoreUnavailable: the database is away or busy.
     """
     try:
         rows = await database.read_unchecked(_REVISION)
     except TableMissing:
         return None
-    return str(rows[0]["version_num"]) if rows else None
+    found = sorted(str(row["version_num"]) for row in rows)
+    if len(found) > 1:
+        mending = f"DELETE FROM alembic_version WHERE version_num <> '{found[-1]}'"  # noqa: S608 - for a person to run
+        raise ConfigurationError(
+            f"the table alembic_version holds {' and '.join(found)}, as after the data of another schema was restored: "
+            f"run {mending}"
+        )
+    return found[0] if found else None
 
 
 async def check_schema(database: Database, migrate: Callable[[], Awaitable[None]] | None) -> None:
@@ -69,8 +77,9 @@ async def check_newer_schema(database: Database, revision: str | None) -> None:
         rows = await database.read_unchecked(_NEEDS)
     except TableMissing:
         rows = ()
-    # What was said of another schema does not count: nobody has said it of this one.
-    if not rows or rows[0]["revision"] != revision:
+    # What was said of another schema, whose data was restored, does not count: nobody has said it of this one.
+    rows = [row for row in rows if row["revision"] == revision]
+    if not rows:
         raise ConfigurationError(
             f"the database's schema {revision} is newer than this version of the service ({__version__}): "
             "install the version that made it"

@@ -1,0 +1,122 @@
+"""Counts of strategies that are right after a restore, too: whatever the session's search_path, and in whatever parts.
+
+Revision: 0005
+Follows: 0004
+"""
+
+from textwrap import indent
+
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+# The oldest code that may run on this schema: its revision, and the version in which it was released.
+oldest_revision = "0003"
+oldest_version = "1.0.0"
+
+# Data that was restored on its own has lost strategies, or has them counted twice.
+MEND_COUNTS = """
+UPDATE users SET
+  strategy_count = (SELECT count(*) FROM strategies WHERE owner_id = users.id),
+  active_strategy_count = (SELECT count(*) FROM strategies WHERE owner_id = users.id AND is_active)
+WHERE strategy_count <> (SELECT count(*) FROM strategies WHERE owner_id = users.id)
+  OR active_strategy_count <> (SELECT count(*) FROM strategies WHERE owner_id = users.id AND is_active)
+"""
+
+ADDED = """
+UPDATE users
+SET strategy_count = strategy_count + added.strategies, active_strategy_count = active_strategy_count + added.active
+FROM (
+  SELECT owner_id, count(*) AS strategies, count(*) FILTER (WHERE is_active) AS active
+  FROM added_rows GROUP BY owner_id
+) AS added
+WHERE users.id = added.owner_id;
+RETURN NULL;
+"""
+REMOVED = """
+UPDATE users
+SET strategy_count = strategy_count - gone.strategies, active_strategy_count = active_strategy_count - gone.active
+FROM (
+  SELECT owner_id, count(*) AS strategies, count(*) FILTER (WHERE is_active) AS active
+  FROM gone_rows GROUP BY owner_id
+) AS gone
+WHERE users.id = gone.owner_id;
+RETURN NULL;
+"""
+TRUNCATED = """
+UPDATE users SET strategy_count = 0, active_strategy_count = 0;
+RETURN NULL;
+"""
+CHANGED = """
+UPDATE users
+SET strategy_count = strategy_count - 1, active_strategy_count = active_strategy_count - OLD.is_active::integer
+WHERE id = OLD.owner_id;
+UPDATE users
+SET strategy_count = strategy_count + 1, active_strategy_count = active_strategy_count + NEW.is_active::integer
+WHERE id = NEW.owner_id;
+RETURN NULL;
+"""
+# A dumped user brings counts along, and the strategies that follow would be counted once more.
+ADDED_USER = """
+SELECT count(*), count(*) FILTER (WHERE is_active) INTO NEW.strategy_count, NEW.active_strategy_count
+FROM strategies WHERE owner_id = NEW.id;
+RETURN NEW;
+"""
+
+COUNTING = {
+    "count_added_strategies": ADDED,
+    "count_removed_strategies": REMOVED,
+    "count_truncated_strategies": TRUNCATED,
+    "count_changed_strategies": CHANGED,
+}
+"""What the functions of revision 0003 do, unchanged."""
+
+
+def define(name: str, body: str, *, in_schema_of_table: bool) -> None:
+    """Define the function of a trigger; in the schema of the trigger's table, whatever the session's search_path."""
+    path = ""
+    if in_schema_of_table:
+        # What a function with a search_path of its own sets inside is gone at its end. Temporary tables come last.
+        path = "SET search_path = pg_catalog, pg_temp "
+        body = f"PERFORM set_config('search_path', format('%I, pg_temp', TG_TABLE_SCHEMA), true);\n{body.lstrip()}"
+    op.execute(
+        f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql {path}AS $$\n"
+        f"BEGIN\n{indent(body.strip(), '  ')}\nEND\n$$"
+    )
+
+
+def upgrade() -> None:
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute("""
+CREATE TRIGGER count_strategies_of_added_users AFTER INSERT ON users
+WHEN NEW.strategy_count <> 0 OR NEW.active_strategy_count <> 0 BEGIN
+  UPDATE users SET
+    strategy_count = (SELECT count(*) FROM strategies WHERE owner_id = NEW.id),
+    active_strategy_count = (SELECT count(*) FROM strategies WHERE owner_id = NEW.id AND is_active)
+  WHERE id = NEW.id;
+END
+""")
+    else:
+        for name, body in COUNTING.items():
+            define(name, body, in_schema_of_table=True)
+        define("count_strategies_of_added_users", ADDED_USER, in_schema_of_table=True)
+        # Waits for those who are adding strategies, and keeps others from it until the counts have been mended.
+        op.execute("""
+CREATE TRIGGER count_strategies_of_added_users BEFORE INSERT ON users
+FOR EACH ROW WHEN (NEW.strategy_count <> 0 OR NEW.active_strategy_count <> 0)
+EXECUTE FUNCTION count_strategies_of_added_users()
+""")
+    op.execute(MEND_COUNTS)
+
+
+def downgrade() -> None:
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute("DROP TRIGGER count_strategies_of_added_users")
+        return
+    op.execute("DROP TRIGGER count_strategies_of_added_users ON users")
+    op.execute("DROP FUNCTION count_strategies_of_added_users")
+    for name, body in COUNTING.items():
+        define(name, body, in_schema_of_table=False)

@@ -1,0 +1,215 @@
+"""Dumps by the databases' own programs, in every form, and what the service finds after they were restored."""
+
+import asyncio
+import shutil
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import pytest
+from postgresql import Database, Databases, program
+
+from tradingagents_adapters.settings import ConfigurationError, DatabaseSettings
+from tradingagents_adapters.sql import open_checked_database
+from tradingagents_adapters.sql.revision import REVISION
+from tradingagents_adapters.sql.store import SqlStore
+from tradingagents_core.domain.parameters import Parameters
+from tradingagents_core.domain.strategy import StrategyContent
+
+COUNTS: Final = "SELECT id, strategy_count, active_strategy_count FROM users ORDER BY id"
+RIGHT_COUNTS: Final = ["1|3|2", "2|1|0", "3|0|0"]
+TIME: Final = "2024-01-15 00:00:00.000000"
+ACCOUNT: Final = "id, email, password_hash, is_active, created_at, updated_at"
+CONTENT: Final = "owner_id, name, parameters, is_active, created_at, updated_at"
+FILLED: Final = (
+    f"INSERT INTO users ({ACCOUNT}) VALUES "
+    + ", ".join(f"({owner}, '{owner}@example.com', 'hash', true, '{TIME}', '{TIME}')" for owner in (1, 2, 3)),
+    f"INSERT INTO strategies ({CONTENT}) VALUES "
+    + ", ".join(
+        f"({owner}, '{name}', '{{\"a\": 1}}', {active}, '{TIME}', '{TIME}')"
+        for owner, name, active in ((1, "a", "true"), (1, "b", "true"), (1, "c", "false"), (2, "a", "false"))
+    ),
+)
+IDS_OF_USERS: Final = "SELECT setval('users_id_seq', 3)"
+"""What the service's own inserts would have done."""
+
+OWN_TABLES: Final = ("--exclude-table=alembic_version", "--exclude-table=tradingagents_schema_needs")
+
+
+@dataclass(frozen=True)
+class Form:
+    """Options of pg_dump, one set for each dump, and where the dumps are restored: into a database that has been
+    migrated, or into an empty one."""
+
+    dumps: Sequence[Sequence[str]]
+    into_migrated: bool = False
+    restore: Sequence[str] = ()
+    """Further options of pg_restore, for the forms that it reads."""
+
+
+FORMS: Final = {
+    "plain": Form([()]),
+    "custom": Form([("--format=custom",)]),
+    "directory": Form([("--format=directory",)]),
+    "directory, by two jobs": Form([("--format=directory",)], restore=("--jobs=2",)),
+    "tar": Form([("--format=tar",)]),
+    "inserts": Form([("--inserts",)]),
+    "inserts with columns, many rows each": Form([("--column-inserts", "--rows-per-insert=100")]),
+    "clean": Form([("--clean", "--if-exists")], into_migrated=True),
+    "custom, clean": Form([("--format=custom",)], into_migrated=True, restore=("--clean",)),
+    "schema only, then data only": Form([("--schema-only",), ("--data-only",)]),
+    "schema only, then data only, as inserts": Form([("--schema-only",), ("--data-only", "--inserts")]),
+    "sections": Form([("--section=pre-data",), ("--section=data",), ("--section=post-data",)]),
+    "data only": Form([("--data-only", *OWN_TABLES)], into_migrated=True),
+    "data only, as inserts": Form([("--data-only", "--inserts", *OWN_TABLES)], into_migrated=True),
+    "data only, without triggers": Form([("--data-only", "--disable-triggers", *OWN_TABLES)], into_migrated=True),
+    "data only, custom": Form([("--data-only", "--format=custom", *OWN_TABLES)], into_migrated=True),
+    "data only, a table at a time": Form(
+        [("--data-only", f"--table={table}") for table in ("users", "strategies", "login_failures")],
+        into_migrated=True,
+    ),
+}
+
+
+@pytest.fixture
+def filled(database: Database) -> Database:
+    database.sql(*FILLED, IDS_OF_USERS)
+    return database
+
+
+@pytest.fixture
+def dump(filled: Database, tmp_path: Path) -> Callable[..., Path]:
+    """Dumps the filled database with these options."""
+
+    def dumped(*options: str) -> Path:
+        file = tmp_path / f"dump{len(list(tmp_path.iterdir()))}"
+        program("pg_dump", "--no-password", *options, f"--file={file}", filled.dsn)
+        return file
+
+    return dumped
+
+
+def restore(dump: Path, target: Database, options: Sequence[str], *, stops_at_errors: bool = True) -> None:
+    if dump.is_file() and dump.read_bytes().startswith(b"--"):
+        stop = ("--set", "ON_ERROR_STOP=1") if stops_at_errors else ()
+        program("psql", "--no-psqlrc", "--quiet", *stop, f"--file={dump}", target.dsn)
+    else:
+        program("pg_restore", "--exit-on-error", *options, f"--dbname={target.dsn}", str(dump))
+
+
+async def used(settings: DatabaseSettings) -> tuple[list[str], int, int]:
+    """Store a strategy and an account, as the service does; the owner's strategies, their number, the account's id."""
+    at = datetime(2024, 1, 16, tzinfo=UTC)
+    content = StrategyContent(name="new", description=None, parameters=Parameters.from_store("{}"), is_active=True)
+    async with open_checked_database(settings) as database:
+        await database.prepare()
+        store = SqlStore(database)
+        async with store.write() as work:
+            await work.add_strategy(owner_id=1, content=content, at=at)
+            user = await work.add_user(email="new@example.com", password_hash="hash", at=at)
+        async with store.read() as view:
+            page = await view.list_strategies(owner_id=1, skip=0, limit=10, active_only=False)
+    return [strategy.name for strategy in page.items], page.total, user.id
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_restored_dump_is_what_was_dumped_and_the_service_works_on_it(
+    dump: Callable[..., Path], filled: Database, databases: Databases, migrated: Database, form: Form
+) -> None:
+    dumps = [dump(*options) for options in form.dumps]
+    with databases.fresh(migrated if form.into_migrated else None) as restored:
+        for each in dumps:
+            restore(each, restored, form.restore)
+        for table in ("users", "strategies"):
+            assert restored.sql(f"SELECT * FROM {table} ORDER BY id") == filled.sql(
+                f"SELECT * FROM {table} ORDER BY id"
+            )
+        assert restored.sql(COUNTS) == RIGHT_COUNTS
+        assert asyncio.run(used(DatabaseSettings(database_url=restored.setting))) == (["a", "b", "c", "new"], 4, 4)
+        assert restored.sql(COUNTS) == ["1|4|3", "2|1|0", "3|0|0", "4|0|0"]
+
+
+def test_data_restored_with_the_tables_of_the_migrations_is_complete_though_psql_complains(
+    dump: Callable[..., Path], databases: Databases, migrated: Database
+) -> None:
+    data = dump("--data-only")
+    with databases.fresh(migrated) as restored:
+        restore(data, restored, (), stops_at_errors=False)
+        assert restored.sql(COUNTS) == RIGHT_COUNTS
+        assert asyncio.run(used(DatabaseSettings(database_url=restored.setting))) == (["a", "b", "c", "new"], 4, 4)
+
+
+def test_the_data_of_an_older_schema_beside_the_revision_of_the_newest_is_refused_with_what_mends_it(
+    dump: Callable[..., Path], filled: Database, databases: Databases, migrated: Database
+) -> None:
+    filled.sql("UPDATE alembic_version SET version_num = '0004'")
+    data = dump("--data-only")
+    with databases.fresh(migrated) as restored:
+        restore(data, restored, ())
+        with pytest.raises(ConfigurationError, match=f"0004 and {REVISION}.*: run DELETE FROM ") as refused:
+            asyncio.run(used(DatabaseSettings(database_url=restored.setting)))
+        restored.sql(str(refused.value).rpartition(": run ")[2])
+        assert asyncio.run(used(DatabaseSettings(database_url=restored.setting))) == (["a", "b", "c", "new"], 4, 4)
+
+
+def test_users_that_are_restored_without_their_strategies_have_none(
+    dump: Callable[..., Path], databases: Databases, migrated: Database
+) -> None:
+    data = dump("--data-only", "--table=users")
+    with databases.fresh(migrated) as restored:
+        restore(data, restored, ())
+        assert restored.sql(COUNTS) == ["1|0|0", "2|0|0", "3|0|0"]
+
+
+def test_the_counts_are_right_whatever_the_sessions_search_path(database: Database) -> None:
+    database.sql(
+        *FILLED,
+        "CREATE SCHEMA other",
+        "CREATE TABLE other.users (id integer, strategy_count integer, active_strategy_count integer)",
+        "SET search_path = other, pg_temp",
+        "CREATE TEMPORARY TABLE users (id integer, strategy_count integer, active_strategy_count integer)",
+        "UPDATE public.strategies SET is_active = NOT is_active",
+        "DELETE FROM public.strategies WHERE name = 'b'",
+        f"INSERT INTO public.users ({ACCOUNT}, strategy_count) SELECT 4, 'd', 'hash', true, now(), now(), 7",
+    )
+    assert database.sql(COUNTS) == ["1|2|1", "2|1|1", "3|0|0", "4|0|0"]
+
+
+def test_a_session_keeps_its_search_path_after_a_change_that_is_counted(database: Database) -> None:
+    path = ("SET search_path = pg_catalog, public", *FILLED, "SHOW search_path")
+    assert database.sql(*path) == ["pg_catalog, public"]
+
+
+def test_the_counts_are_right_in_a_schema_that_was_renamed(database: Database) -> None:
+    renamed = ("ALTER SCHEMA public RENAME TO trading", "SET search_path = trading", *FILLED)
+    database.sql(*renamed, "ALTER SCHEMA trading RENAME TO public")
+    assert database.sql(COUNTS) == RIGHT_COUNTS
+
+
+# SQLite
+
+
+@pytest.mark.parametrize("what", ["everything", "data only"])
+def test_a_dump_of_a_sqlite_file_is_restored_with_the_right_counts(
+    migrated_sqlite: Path, tmp_path: Path, what: str
+) -> None:
+    with closing(sqlite3.connect(shutil.copy(migrated_sqlite, tmp_path / "source.db"))) as source:
+        for statement in FILLED:
+            source.execute(statement)
+        dumped = list(source.iterdump())
+    restored = tmp_path / "restored.db"
+    if what == "data only":
+        shutil.copy(migrated_sqlite, restored)
+        own = ('INSERT INTO "users"', 'INSERT INTO "strategies"')
+        dumped = [statement for statement in dumped if statement.startswith(own)]
+    with closing(sqlite3.connect(restored)) as target:
+        target.executescript("\n".join(dumped))
+        target.commit()
+        counts = ["|".join(map(str, row)) for row in target.execute(COUNTS)]
+    assert counts == RIGHT_COUNTS
+    settings = DatabaseSettings(database_url=f"sqlite:///{restored}")
+    assert asyncio.run(used(settings)) == (["a", "b", "c", "new"], 4, 4)
