@@ -1,22 +1,30 @@
 """Runs the migrations, for the command `alembic` and for the application, which brings its own connection."""
 
 import asyncio
+import logging
 import sys
 from logging.config import fileConfig
 
 from alembic import context
+from alembic.util import CommandError
 from sqlalchemy import Connection
 
 from tradingagents_adapters.settings import ConfigurationError, DatabaseSettings, load_settings
+from tradingagents_adapters.sql import open_database
+from tradingagents_adapters.sql.database import naming
 from tradingagents_adapters.sql.engine import transaction
-from tradingagents_adapters.sql.schema import check_references, take_turns, write_needs
+from tradingagents_adapters.sql.revision import has_newer_schema
+from tradingagents_adapters.sql.schema import check_database, check_references, take_turns, write_needs
 from tradingagents_adapters.sql.tables import metadata
-from tradingagents_core.errors import StoreUnavailable
+from tradingagents_core.errors import StoreUnavailable, explained
+
+log = logging.getLogger("alembic.runtime.migration")
 
 
 def run(connection: Connection) -> None:
     """Run what was asked for in the transaction of this connection."""
     take_turns(connection)
+    check_database(connection)
     context.configure(
         connection=connection,
         target_metadata=metadata,
@@ -29,8 +37,17 @@ def run(connection: Connection) -> None:
 
 async def run_on_own_connection() -> None:
     """Run what was asked for in the database of DATABASE_URL; of several processes one works and the rest wait."""
-    async with transaction(load_settings(DatabaseSettings)) as connection:
-        await connection.run_sync(run)
+    settings = load_settings(DatabaseSettings)
+    database = open_database(settings)
+    with naming(database.name):
+        try:
+            async with transaction(settings) as connection:
+                await connection.run_sync(run)
+        except CommandError as error:
+            async with database:
+                await has_newer_schema(database)
+            raise ConfigurationError(str(error)) from error
+    log.info("The database is %s.", database.name)
 
 
 if (connection := context.config.attributes.get("connection")) is not None:
@@ -43,4 +60,4 @@ else:
     try:
         asyncio.run(run_on_own_connection())
     except (ConfigurationError, StoreUnavailable) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {explained(error)}")

@@ -18,6 +18,9 @@ depends_on = ${repr(depends_on)}
 oldest_revision = ${repr(up_revision)}
 oldest_version = ${repr(__version__)}
 
+# The tables that a downgrade drops, with what they hold, or from which it drops a column that nothing can fill again.
+drops = ()
+
 
 def upgrade() -> None:
     ${upgrades if upgrades else "pass"}

@@ -12,6 +12,9 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+# The tables that a downgrade drops, with what they hold.
+drops = ("strategies", "users")
+
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 

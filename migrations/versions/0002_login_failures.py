@@ -12,6 +12,9 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
+# The tables that a downgrade drops, with what they hold.
+drops = ("login_failures",)
+
 
 def upgrade() -> None:
     op.create_table(

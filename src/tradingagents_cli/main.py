@@ -29,7 +29,10 @@ from tradingagents_adapters.settings import (
     Settings,
     load_settings,
 )
+from tradingagents_adapters.sql import DataWouldBeDropped, open_database
 from tradingagents_adapters.sql import migrate as migrate_schema
+from tradingagents_adapters.sql.database import naming
+from tradingagents_core import __version__
 from tradingagents_core.domain.user import User
 from tradingagents_core.errors import TradingAgentsError, explained
 from tradingagents_core.use_cases import UseCases
@@ -62,6 +65,22 @@ def main() -> None:
     except (ConfigurationError, TradingAgentsError) as error:
         typer.echo(f"error: {explained(error)}", err=True)
         sys.exit(1)
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"tradingagents {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def tradingagents(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """The TradingAgents REST API."""
 
 
 @app.command()
@@ -112,10 +131,32 @@ def serve(
 
 
 @app.command()
-def migrate() -> None:
-    """Bring the database's schema up to date."""
-    asyncio.run(migrate_schema(load_settings(DatabaseSettings)))
-    typer.echo("The database is up to date.")
+def migrate(
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="REVISION", help="Revision to go to, up or down, such as 0003; base undoes everything."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Drop what holds data without asking.")] = False,
+) -> None:
+    """Bring the database's schema up to date, or to a revision."""
+    settings = load_settings(DatabaseSettings)
+    name = open_database(settings).name
+
+    def go(*, may_drop: bool) -> None:
+        with naming(name):
+            asyncio.run(migrate_schema(settings, to=to, may_drop=may_drop))
+
+    try:
+        go(may_drop=yes)
+    except DataWouldBeDropped as dropped:
+        if not sys.stdin.isatty():
+            raise ConfigurationError(
+                f"{name}: going back to {to} drops {dropped}; add --yes to do so, or leave --to out"
+            ) from None
+        typer.confirm(f"Going back to {to} drops {dropped} of {name}. Go on?", abort=True)
+        go(may_drop=True)
+    typer.echo("The database is up to date." if to is None else f"The database's schema is {to}.")
+    _say_which(name)
 
 
 @app.command()
@@ -146,8 +187,9 @@ def create_user(
     if_none: Annotated[bool, typer.Option("--if-none", help="Only if there is no account at all.")] = False,
 ) -> None:
     """Create an account. The password is asked for twice."""
-    if if_none and _run(_read_users):
+    if if_none and _run(_read_users, says_which=False):
         typer.echo("There is an account already; none was created.")
+        _say_which(open_database(load_settings(DatabaseSettings)).name)
         return
     password = _password(from_stdin=password_stdin)
 
@@ -202,15 +244,23 @@ async def _read_users(container: Container) -> Sequence[User]:
     return await ListUsers(store=container.store())()
 
 
-def _run(work: Callable[[Container], Awaitable[T]]) -> T:
+def _run(work: Callable[[Container], Awaitable[T]], *, says_which: bool = True) -> T:
     """Do the work over the database of the environment, whose schema is brought up to date first."""
+    container = Container(settings=load_settings(AccountSettings))
 
     async def work_while_running() -> T:
-        container = Container(settings=load_settings(AccountSettings))
         async with running(container):
             return await work(container)
 
-    return asyncio.run(work_while_running())
+    done = asyncio.run(work_while_running())
+    if says_which:
+        _say_which(container.database().name)
+    return done
+
+
+def _say_which(database: str) -> None:
+    """Tell which database was used: on standard error, since scripts read what the commands print."""
+    typer.echo(f"database: {database}", err=True)
 
 
 def _password(*, from_stdin: bool) -> str:

@@ -4,6 +4,11 @@ The text of an error is written for the person who meets it and repeats nothing 
 an attribute.
 """
 
+from typing import Final
+
+LASTING_RETRY_SECONDS: Final = 30
+"""After how many seconds a caller may ask again for what an operator has to mend first."""
+
 
 class TradingAgentsError(Exception):
     """Any refusal that a caller of the core can meet."""
@@ -92,14 +97,18 @@ class Unavailable(TradingAgentsError):
     """Something the rules depend on is away or busy; the same call may succeed later.
 
     `reason` is what the adapter met, for operators and logs only; `retry_after` is a suggestion in whole seconds;
-    `is_logged` says that the log has the reason already, once for all who meet it.
+    `is_logged` says that the log has the reason already, once for all who meet it. `is_lasting` says that every call
+    fails until an operator has done what `reason` says.
     """
 
-    def __init__(self, message: str, *, reason: str, retry_after: int = 1, is_logged: bool = False) -> None:
+    def __init__(
+        self, message: str, *, reason: str, retry_after: int = 1, is_logged: bool = False, is_lasting: bool = False
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.retry_after = retry_after
         self.is_logged = is_logged
+        self.is_lasting = is_lasting
 
 
 class PasswordHasherBusy(Unavailable):
@@ -122,15 +131,20 @@ class StoreUnavailable(Unavailable):
     A change whose block ended with this error may have been kept or not: read before you repeat it.
     """
 
-    def __init__(self, *, reason: str, retry_after: int = 1, is_logged: bool = False) -> None:
+    def __init__(self, *, reason: str, retry_after: int = 1, is_logged: bool = False, is_lasting: bool = False) -> None:
         super().__init__(
-            "The database is not available at the moment; try again shortly",
+            "The database cannot be used until the operator of the service has mended it"
+            if is_lasting
+            else "The database is not available at the moment; try again shortly",
             reason=reason,
-            retry_after=retry_after,
+            retry_after=max(retry_after, LASTING_RETRY_SECONDS) if is_lasting else retry_after,
             is_logged=is_logged,
+            is_lasting=is_lasting,
         )
 
 
 def explained(error: Exception) -> str:
     """What the person who runs the service is told: the error, and why where something is unavailable."""
-    return f"{error} ({error.reason})" if isinstance(error, Unavailable) else str(error)
+    if not isinstance(error, Unavailable):
+        return str(error)
+    return error.reason if error.is_lasting else f"{error} ({error.reason})"

@@ -1,6 +1,7 @@
 """The application: routes, error answers and what surrounds them, in front of a given core."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline

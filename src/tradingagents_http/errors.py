@@ -2,6 +2,7 @@
 
 import logging
 import re
+import time
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any, Final
@@ -40,6 +41,9 @@ INVALID_TOKEN: Final = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 NO_TOKEN: Final = {"WWW-Authenticate": "Bearer"}
 """The challenge to a caller who sent no token: without an error code (RFC 6750, 3.1)."""
 
+NOTE_SECONDS: Final = 60
+"""After how long the log repeats what an operator has to mend."""
+
 _ERRORS_MAX: Final = 10
 _FIELD_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -53,13 +57,33 @@ def error_response(status: int, detail: object, headers: Mapping[str, str] | Non
 
 def handle_errors(app: FastAPI) -> None:
     """Answer everything that a route or the framework raises in the documented form."""
-    app.add_exception_handler(TradingAgentsError, _refused)
+    noted = _LastingNotes()
+
+    async def refused(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, TradingAgentsError)
+        return _refused(request, error, noted)
+
+    app.add_exception_handler(TradingAgentsError, refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _framework_refused)
 
 
-async def _refused(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, TradingAgentsError)
+class _LastingNotes:
+    """Notes in the log what an operator has to mend, and not again with every request that meets it."""
+
+    def __init__(self) -> None:
+        self._noted_at: dict[str, float] = {}
+
+    def note(self, reason: str) -> None:
+        now = time.monotonic()
+        if now - self._noted_at.get(reason, -NOTE_SECONDS) >= NOTE_SECONDS:
+            self._noted_at = {each: at for each, at in self._noted_at.items() if now - at < NOTE_SECONDS} | {
+                reason: now
+            }
+            _log.error("Requests are answered with 503 until an operator has mended this: %s", reason)
+
+
+def _refused(request: Request, error: TradingAgentsError, noted: _LastingNotes) -> JSONResponse:
     status = next(STATUSES[family] for family in type(error).__mro__ if family in STATUSES)
     match error:
         case InvalidInput():
@@ -72,7 +96,9 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
         case TooManyAttempts():
             headers = {"Retry-After": str(error.retry_after)}
         case Unavailable():
-            if not error.is_logged:
+            if error.is_lasting:
+                noted.note(error.reason)
+            elif not error.is_logged:
                 _log.warning("Answered %d: %r", status, error.reason)
             headers = {"Retry-After": str(error.retry_after)}
         case _:

@@ -13,6 +13,9 @@ from typing import Final
 import pytest
 from processes import KEY, SERVE, Machine, Server, at_once, only_line
 
+from tradingagents_adapters.sql.revision import REVISION
+from tradingagents_core import __version__
+
 EMAIL: Final = "ann@example.com"
 PASSWORD: Final = "SecurePassword123"
 OTHER_PASSWORD: Final = "AnotherPassword456"
@@ -125,6 +128,11 @@ def emails(machine: Machine) -> list[str]:
         return [email for (email,) in connection.execute("SELECT email FROM users ORDER BY id")]
 
 
+def which(machine: Machine) -> str:
+    """What commands write to standard error: which database they have used."""
+    return f"database: {machine.folder}/tradingagents.db\n"
+
+
 def status_of_a_request(server: Server, token: str) -> int:
     return server.client.get("/api/v1/strategies", headers={"Authorization": f"Bearer {token}"}).status_code
 
@@ -144,19 +152,70 @@ def test_the_openapi_document_is_printed_without_any_configuration(machine: Mach
 
 def test_the_first_account_is_created_on_a_machine_where_nothing_ran_before(machine: Machine) -> None:
     created = machine.run(*CREATE, "Ann@Example.com", "--password-stdin", typed=f"{PASSWORD}\n")
-    assert (created.returncode, created.stdout, created.stderr) == (0, "Created the account ann@example.com.\n", "")
+    assert (created.returncode, created.stdout) == (0, "Created the account ann@example.com.\n")
+    assert created.stderr == which(machine)
     assert emails(machine) == ["ann@example.com"]
 
 
 def test_a_machine_where_nothing_ran_before_has_no_accounts(machine: Machine) -> None:
     listed = machine.run(*LIST)
-    assert (listed.returncode, listed.stdout, listed.stderr) == (0, "", "")
+    assert (listed.returncode, listed.stdout, listed.stderr) == (0, "", which(machine))
 
 
 def test_migrate_makes_the_database(machine: Machine) -> None:
     migrated = machine.run("tradingagents", "migrate")
-    assert (migrated.returncode, migrated.stdout, migrated.stderr) == (0, "The database is up to date.\n", "")
+    assert (migrated.returncode, migrated.stdout) == (0, "The database is up to date.\n")
+    assert migrated.stderr == which(machine)
     assert emails(machine) == []
+
+
+def test_the_version_is_shown(machine: Machine) -> None:
+    shown = machine.run("tradingagents", "--version")
+    assert (shown.returncode, shown.stdout, shown.stderr) == (0, f"tradingagents {__version__}\n", "")
+
+
+# Migrating to a revision
+
+
+def revision(machine: Machine) -> list[str]:
+    with closing(sqlite3.connect(machine.folder / "tradingagents.db")) as connection:
+        return [number for (number,) in connection.execute("SELECT version_num FROM alembic_version")]
+
+
+def test_migrate_goes_up_to_a_revision_and_down_to_one_where_nothing_is_lost_on_the_way(machine: Machine) -> None:
+    for number in ("0003", REVISION, "0002", "0004"):
+        migrated = machine.run("tradingagents", "migrate", "--to", number)
+        assert (migrated.returncode, migrated.stdout) == (0, f"The database's schema is {number}.\n"), migrated.stderr
+        assert revision(machine) == [number]
+
+
+def test_migrate_asks_on_a_terminal_before_it_drops_what_holds_data(used_machine: Machine) -> None:
+    back = ("tradingagents", "migrate", "--to", "base")
+    status, screen = used_machine.run_on_terminal(*back, answers=[("Go on? [y/N]: ", "n\n")])
+    assert (status, emails(used_machine)) == (1, [EMAIL])
+    assert "drops users (1 row)" in screen.replace("\r\n", "")
+    status, _ = used_machine.run_on_terminal(*back, answers=[("Go on? [y/N]: ", "y\n")])
+    assert (status, revision(used_machine)) == (0, [])
+
+
+def test_migrate_refuses_without_a_terminal_to_drop_what_holds_data(used_machine: Machine) -> None:
+    refused = used_machine.run("tradingagents", "migrate", "--to", "base")
+    line = only_line(refused)
+    assert line.startswith(f"error: {used_machine.folder}/tradingagents.db: going back to base drops users (1 row)")
+    assert "--yes" in line
+    assert (refused.returncode, emails(used_machine), revision(used_machine)) == (1, [EMAIL], [REVISION])
+
+
+def test_migrate_drops_what_holds_data_where_that_is_said(used_machine: Machine) -> None:
+    dropped = used_machine.run("tradingagents", "migrate", "--to", "base", "--yes")
+    assert (dropped.returncode, dropped.stdout) == (0, "The database's schema is base.\n"), dropped.stderr
+    assert revision(used_machine) == []
+
+
+def test_a_revision_that_there_is_not_is_refused_with_those_that_there_are(machine: Machine) -> None:
+    refused = machine.run("tradingagents", "migrate", "--to", "0099")
+    assert "--to should be one of base, 0001, 0002, " in only_line(refused)
+    assert refused.returncode == 1
 
 
 def test_accounts_are_listed_with_id_status_and_address(shared_machine: Machine) -> None:
@@ -172,7 +231,7 @@ def test_if_none_creates_the_first_account(machine: Machine) -> None:
 
 def test_if_none_creates_no_second_account_and_is_content(used_machine: Machine) -> None:
     created = used_machine.run(*CREATE, "bob@example.com", "--password-stdin", "--if-none", typed=f"{PASSWORD}\n")
-    assert (created.returncode, created.stderr, emails(used_machine)) == (0, "", [EMAIL])
+    assert (created.returncode, created.stderr, emails(used_machine)) == (0, which(used_machine), [EMAIL])
 
 
 @pytest.mark.parametrize("what", REFUSALS)
@@ -194,8 +253,7 @@ def test_a_database_in_a_folder_that_does_not_exist_is_refused_in_one_line(machi
 def test_a_file_that_is_no_database_is_refused_in_one_line(machine: Machine) -> None:
     (machine.folder / "tradingagents.db").write_text("Not a database, but long enough to be read as one. " * 40)
     refused = machine.run(*LIST)
-    assert only_line(refused).startswith("error: The database is not available")
-    assert "file is not a database" in refused.stderr
+    assert only_line(refused).startswith(f"error: {machine.folder}/tradingagents.db: file is not a database; ")
     assert refused.returncode == 1
 
 

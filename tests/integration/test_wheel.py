@@ -97,3 +97,9 @@ def test_an_installed_copy_migrates_creates_accounts_and_serves(elsewhere: Machi
         headers = {"Authorization": f"Bearer {server.token('user@example.com', 'SecurePassword123')}"}
         answer = server.client.post("/api/v1/strategies", headers=headers, json={"name": "Mine", "parameters": {}})
     assert answer.status_code == 201
+
+
+def test_an_installed_copy_goes_back_to_an_older_schema_and_up_again(elsewhere: Machine) -> None:
+    for revision in ("0003", "head"):
+        migrated = elsewhere.run("tradingagents", "migrate", "--to", revision)
+        assert migrated.returncode == 0, migrated.stderr

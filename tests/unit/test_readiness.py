@@ -28,11 +28,13 @@ class Preparation:
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)
         self.begun = 0
+        self.has_begun = asyncio.Event()
         self.goes_on = asyncio.Event()
         self.goes_on.set()
 
     async def __call__(self) -> None:
         self.begun += 1
+        self.has_begun.set()
         await self.goes_on.wait()
         if self.errors:
             raise self.errors.pop(0)
@@ -146,8 +148,7 @@ async def test_the_end_cuts_a_preparation_off_and_the_next_use_begins_another() 
     preparation.goes_on.clear()
     readiness = Readiness(preparation)
     waiting = asyncio.create_task(readiness.ensure())
-    while not preparation.begun:
-        await asyncio.sleep(0)
+    await preparation.has_begun.wait()
     async with asyncio.timeout(60):
         await readiness.end()
     await asyncio.wait({waiting})

@@ -1,12 +1,13 @@
 """The store in an SQL database."""
 
 from tradingagents_adapters.settings import ConfigurationError, DatabaseSettings
+from tradingagents_adapters.sql.access import check_access, check_no_tables, check_place
 from tradingagents_adapters.sql.database import Check, Database
 from tradingagents_adapters.sql.postgresql import PgbouncerDatabase, PostgresqlDatabase
-from tradingagents_adapters.sql.revision import check_newer_schema, check_schema, find_revision, is_newer
+from tradingagents_adapters.sql.revision import DataWouldBeDropped, check_schema, find_revision, has_newer_schema
 from tradingagents_adapters.sql.sqlite import SqliteDatabase
 
-__all__ = ["migrate", "open_checked_database", "open_database"]
+__all__ = ["DataWouldBeDropped", "migrate", "open_checked_database", "open_database"]
 
 
 def open_database(settings: DatabaseSettings, check: Check | None = None) -> Database:
@@ -21,25 +22,26 @@ def open_checked_database(settings: DatabaseSettings) -> Database:
     return open_database(settings, _SchemaCheck(settings))
 
 
-async def migrate(settings: DatabaseSettings) -> None:
-    """Bring the schema up to the newest revision; of several processes that do so at once one works and the rest wait.
+async def migrate(settings: DatabaseSettings, *, to: str | None = None, may_drop: bool = False) -> None:
+    """Bring the schema to a revision, or up to the newest; of several processes that do so at once one works and the
+    rest wait.
 
-    A newer schema on which this version may run is left as it is.
+    A newer schema on which this version may run is left as it is, where no revision is named.
 
     Raises:
         ConfigurationError: the schema needs a newer version, or is one that this version does not know.
+        DataWouldBeDropped: on the way down tables that hold data would be dropped, and it is not said that they may be.
         StoreUnavailable: the database is away or busy.
     """
     # Alembic takes a tenth of a process's memory; one whose schema is up to date does without.
     from tradingagents_adapters.sql import schema  # noqa: PLC0415
 
     try:
-        await schema.migrate(settings)
+        await schema.migrate(settings, to=to, may_drop=may_drop)
     except ConfigurationError:
         async with open_database(settings) as database:
-            if not is_newer(revision := await find_revision(database)):
+            if not await has_newer_schema(database) or to is not None:
                 raise
-            await check_newer_schema(database, revision)
 
 
 class _SchemaCheck:
@@ -48,7 +50,12 @@ class _SchemaCheck:
         self._has_passed = False
 
     async def __call__(self, database: Database) -> None:
+        await check_place(database)
+        is_empty = await find_revision(database) is None
+        if is_empty:
+            await check_no_tables(database)
         # A file that is put in place of another while the service runs should not become an empty database.
-        migrates = self._settings.migrates_on_start and not (self._has_passed and await find_revision(database) is None)
+        migrates = self._settings.migrates_on_start and not (self._has_passed and is_empty)
         await check_schema(database, (lambda: migrate(self._settings)) if migrates else None)
+        await check_access(database)
         self._has_passed = True

@@ -4,9 +4,10 @@ SQLAlchemy writes the SQL, once for each statement; the driver runs it, in one c
 """
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol, Self, TypeAlias, TypeVar
@@ -17,11 +18,15 @@ from sqlalchemy.log import InstanceLogger
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from tradingagents_adapters.sql.errors import TRANSLATED, SessionEnded
+from tradingagents_adapters.settings import ConfigurationError
+from tradingagents_adapters.sql.errors import SessionEnded, Translated
 from tradingagents_adapters.sql.readiness import Readiness
+from tradingagents_core.errors import StoreUnavailable
 
 _LOGGER: Final = "sqlalchemy.engine.Engine"
 """Where SQLAlchemy shows the statements that it runs itself."""
+
+_log: Final = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -71,12 +76,18 @@ class Database(ABC):
     begin: str
     """How a transaction that may write begins."""
 
-    def __init__(self, dialect: Dialect, *, echo: bool, check: "Check | None" = None) -> None:
+    def __init__(
+        self, dialect: Dialect, *, name: str, role: str | None = None, echo: bool, check: "Check | None" = None
+    ) -> None:
+        self.name = name
+        """Which database this is, for people: without its password."""
+        self.translated = Translated(role=role)
         self._dialect = dialect
         self._log = InstanceLogger(echo, _LOGGER) if echo else None
         self._statements: dict[Executable, _Statement] = {}
         self._check = check
         self._readiness = Readiness(self._open_and_check)
+        self._is_said = False
 
     async def __aenter__(self) -> Self:
         if self._check is None:
@@ -218,7 +229,7 @@ class Database(ABC):
             await connection.give_up()
 
     async def _fetch_alone(self, statement: Executable, values: Mapping[str, Any], *, to_write: bool) -> Sequence[Row]:
-        with TRANSLATED:
+        with self.translated:
             while True:
                 connection = await self.take(to_write=to_write)
                 try:
@@ -230,9 +241,13 @@ class Database(ABC):
                     await self.give_back(connection)
 
     async def _open_and_check(self) -> None:
-        await self.open()
-        if self._check is not None:
-            await self._check(self)
+        with naming(self.name):
+            await self.open()
+            if self._check is not None:
+                await self._check(self)
+        if not self._is_said:
+            self._is_said = True
+            _log.info("The database is %s.", self.name)
 
     async def _end(self) -> None:
         await self._readiness.end()
@@ -247,6 +262,29 @@ class Database(ABC):
     def _note(self, sql: str) -> None:
         if self._log is not None:
             self._log.info("%s", sql)
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """A block whose errors name the database, and are for an operator where they are lasting.
+
+    Raises:
+        ConfigurationError: an operator has to mend something.
+        StoreUnavailable: the database is away or busy.
+    """
+    try:
+        yield
+    except StoreUnavailable as error:
+        reason = _named(name, error.reason)
+        if error.is_lasting:
+            raise ConfigurationError(reason) from error
+        raise StoreUnavailable(reason=reason, retry_after=error.retry_after, is_logged=error.is_logged) from error
+    except ConfigurationError as error:
+        raise ConfigurationError(_named(name, str(error))) from error
+
+
+def _named(name: str, text: str) -> str:
+    return text if name in text else f"{name}: {text}"
 
 
 Check: TypeAlias = Callable[[Database], Awaitable[None]]
@@ -291,7 +329,7 @@ class Transaction:
         Raises:
             StoreUnavailable: the database is away or busy, or others do not let the row go.
         """
-        with TRANSLATED:
+        with self._database.translated:
             if self._connection is not None:
                 return await self._database.take_row(self._connection, table, row_id, begin=False)
             await self._database.ensure_ready()
@@ -307,7 +345,7 @@ class Transaction:
             StoreUnavailable: the database is away or busy.
             ConstraintBroken: a constraint of the tables stands against it.
         """
-        with TRANSLATED:
+        with self._database.translated:
             if self._connection is None:
                 if self._is_checked:
                     await self._database.ensure_ready()
@@ -337,7 +375,7 @@ class Transaction:
 
     async def _commit(self, connection: Connection) -> None:
         try:
-            with TRANSLATED:
+            with self._database.translated:
                 await self._database.execute(connection, "COMMIT")
         except BaseException:
             await self._database.roll_back(connection)

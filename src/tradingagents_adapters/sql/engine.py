@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from tradingagents_adapters.settings import DatabaseSettings
-from tradingagents_adapters.sql.errors import TRANSLATED
+from tradingagents_adapters.sql.errors import Translated
 from tradingagents_adapters.sql.postgresql import connect, connect_options
+from tradingagents_adapters.sql.sqlite import check_files, create_file, file_of
 
 TURN_SECONDS: Final = 60
 """How long a migration waits for others who are writing to the same SQLite file."""
@@ -27,12 +28,13 @@ async def connected(settings: DatabaseSettings) -> AsyncIterator[AsyncConnection
     tables that others refer to.
 
     Raises:
+        ConfigurationError: the file or its folder may not be written.
         StoreUnavailable: the database is away or busy.
     """
     open_for = {"sqlite": _open_sqlite, "postgresql": _open_postgresql}
     engine = open_for[settings.database_url.get_backend_name()](settings)
     try:
-        with TRANSLATED:
+        with Translated(role=settings.database_url.username):
             async with engine.connect() as connection:
                 yield connection
     finally:
@@ -61,6 +63,8 @@ def _open_sqlite(settings: DatabaseSettings) -> AsyncEngine:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
+    check_files(file_of(settings))
+    create_file(file_of(settings))
     engine = _create(settings, settings.database_url, connect_args={"isolation_level": None, "timeout": TURN_SECONDS})
     event.listen(engine.sync_engine, "connect", set_up)
     return engine

@@ -1,5 +1,6 @@
 """Database errors become errors of the core here, and nowhere else."""
 
+import re
 import sqlite3
 from typing import Final
 
@@ -15,7 +16,6 @@ _SQLITE_UNAVAILABLE: Final = {
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_NOTADB,
     sqlite3.SQLITE_PROTOCOL,
     sqlite3.SQLITE_READONLY,
 }
@@ -25,8 +25,6 @@ _POSTGRESQL_UNAVAILABLE: Final = (
     "08",  # the connection failed
     "25006",  # the server takes no writes: a standby, or a primary that has been replaced
     "25P03",  # the transaction was idle for too long
-    "28",  # the log-in was refused
-    "3D",  # there is no such database
     "40",  # rolled back: a deadlock, a conflict of transactions
     "53",  # out of connections, memory or disk
     "55P03",  # a lock was not to be had in time
@@ -34,6 +32,31 @@ _POSTGRESQL_UNAVAILABLE: Final = (
     "58",  # the server's system failed
 )
 """What a SQLSTATE begins with that says "not now" (PostgreSQL, appendix A)."""
+
+_POSTGRESQL_REFUSALS: Final = {
+    "28P01": "check the user and the password in DATABASE_URL, where special characters are percent-encoded",
+    "28": "check the user in DATABASE_URL, and what the server's pg_hba.conf lets in",
+    "3D": "create it, or name another one in DATABASE_URL",
+    "3F": "create the schema that the role's search_path names, or GRANT USAGE ON SCHEMA public TO {role}",
+    "42501": "GRANT the right to {role}, or have the owner of the tables do this",
+    "42P07": "it is another application's; name a database in DATABASE_URL that is the service's own",
+    "55000": "let the database accept connections, or name another one in DATABASE_URL",
+}
+"""What a SQLSTATE begins with that says "not until an operator has mended this", and what mends it."""
+
+_SQLITE_REFUSALS: Final = {
+    sqlite3.SQLITE_NOTADB: "name another file in DATABASE_URL, or move this one away",
+}
+"""The same for SQLite's primary result codes."""
+
+_DENIED: Final = re.compile('permission denied for (?P<kind>schema|table|sequence|database) "?(?P<name>[^"]+?)"?$')
+_GRANTS: Final = {
+    "schema": "GRANT USAGE, CREATE ON SCHEMA {name} TO {role}",
+    "table": "GRANT SELECT, INSERT, UPDATE, DELETE ON {name} TO {role}",
+    "sequence": "GRANT USAGE ON SEQUENCE {name} TO {role}",
+    "database": "GRANT CONNECT ON DATABASE {name} TO {role}",
+}
+_ALREADY_THERE: Final = re.compile(r"table \S+ already exists")
 
 
 class ConstraintBroken(Exception):
@@ -53,35 +76,64 @@ class SessionEnded(Exception):
     """The server had ended the session of a connection before the statement was sent."""
 
 
-class _Translated:
+class Translated:
+    """A context that turns what means "away, busy or out of connections" into `StoreUnavailable`, and what an operator
+    has to mend into one that is lasting.
+
+    Errors that are a mistake of this program pass as they are. `role` is the database's role, for whom something may
+    have to be granted.
+
+    Raises:
+        StoreUnavailable: the database could not be asked, did not answer in time, or refuses to.
+        ConstraintBroken: a constraint of the tables stands against it; only the store knows the fact behind it.
+        TableMissing: there is no such table.
+    """
+
+    def __init__(self, *, role: str | None = None) -> None:
+        self._role = quoted(role) if role else "the role in DATABASE_URL"
+
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if not isinstance(error, Exception):
             return
-        # SQLAlchemy, which runs the migrations, wraps the errors of the drivers.
-        said = error.orig if isinstance(error, DBAPIError) and error.orig else error
+        said = _of_driver(error)
         if isinstance(said, sqlite3.IntegrityError | asyncpg.IntegrityConstraintViolationError):
             raise ConstraintBroken(unique=_is_unique_violation(said)) from error
         if _sqlstate(said) == "42P01" or (
             isinstance(said, sqlite3.OperationalError) and str(said).startswith("no such table")
         ):
             raise TableMissing from error
+        if (mending := self._mending(said)) is not None:
+            raise StoreUnavailable(reason=f"{_first_line(said)}; {mending}", is_lasting=True) from error
         if _says_not_now(said):
             raise StoreUnavailable(reason=_first_line(said)) from error
 
+    def _mending(self, error: Exception) -> str | None:
+        """What has to be done before the database does what it refused; None where it did not refuse for good."""
+        if isinstance(error, sqlite3.OperationalError) and _ALREADY_THERE.match(str(error)):
+            return _POSTGRESQL_REFUSALS["42P07"]
+        state = _sqlstate(error)
+        if state == "42501" and (denied := _DENIED.match(_first_line(error))):
+            return _GRANTS[denied["kind"]].format(name=quoted(denied["name"]), role=self._role)
+        for begin, mending in _POSTGRESQL_REFUSALS.items():
+            if state.startswith(begin):
+                return mending.format(role=self._role)
+        return _SQLITE_REFUSALS.get(_sqlite_code(error) & 0xFF)
 
-TRANSLATED: Final = _Translated()
-"""A context that turns what means "away, busy or out of connections" into `StoreUnavailable`.
 
-Errors that are a mistake of this program pass as they are.
+def quoted(name: str) -> str:
+    """A name as SQL has it."""
+    return name if re.fullmatch("[a-z_][a-z0-9_]*", name) else '"{}"'.format(name.replace('"', '""'))
 
-Raises:
-    StoreUnavailable: the database could not be asked, or did not answer in time.
-    ConstraintBroken: a constraint of the tables stands against it; only the store knows the fact behind it.
-    TableMissing: there is no such table.
-"""
+
+def _of_driver(error: Exception) -> Exception:
+    """The error as the driver raised it: SQLAlchemy, which runs the migrations, wraps it once or twice."""
+    if isinstance(error, DBAPIError) and isinstance(error.orig, Exception):
+        inner = error.orig.__cause__
+        return inner if isinstance(inner, asyncpg.PostgresError) else error.orig
+    return error
 
 
 def _is_unique_violation(error: Exception) -> bool:

@@ -12,7 +12,7 @@ import asyncpg
 from sqlalchemy import Executable, Table
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
-from tradingagents_adapters.database_url import PostgresqlUrl, is_socket
+from tradingagents_adapters.database_url import PostgresqlUrl, is_socket, shown_url
 from tradingagents_adapters.settings import ConfigurationError, DatabaseSettings
 from tradingagents_adapters.sql.database import Check, Connection, Database, Row, Transaction
 from tradingagents_adapters.sql.errors import SessionEnded
@@ -46,8 +46,14 @@ class PostgresqlDatabase(Database):
     begin = "BEGIN"
 
     def __init__(self, settings: DatabaseSettings, check: Check | None = None) -> None:
-        super().__init__(dialect(), echo=settings.sqlalchemy_echo, check=check)  # type: ignore[no-untyped-call]
         self._options = connect_options(settings) | {"command_timeout": ANSWER_SECONDS}
+        super().__init__(
+            dialect(),  # type: ignore[no-untyped-call]
+            name=shown_url(settings.database_url),
+            role=self._options.get("user"),
+            echo=settings.sqlalchemy_echo,
+            check=check,
+        )
         if not settings.database_pgbouncer:
             self._options["server_settings"] = {
                 "application_name": "tradingagents",

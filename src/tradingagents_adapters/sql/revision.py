@@ -1,7 +1,8 @@
 """Which schema this code is written for, which one a database has, and whether the two fit."""
 
 import logging
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from sqlalchemy import Select, column, select, table
@@ -18,7 +19,19 @@ REVISION: Final = "0005"
 _REVISION: Final[Select[Any]] = select(column("version_num")).select_from(table("alembic_version"))
 _NEEDS: Final[Select[Any]] = select(schema_needs)
 
+_GO_BACK: Final = f"`tradingagents migrate --to {REVISION}`"
+
 _log: Final = logging.getLogger(__name__)
+
+
+class DataWouldBeDropped(Exception):
+    """On the way down to an older revision, `tables` that hold data would be dropped: how many rows each has."""
+
+    def __init__(self, tables: Mapping[str, int]) -> None:
+        super().__init__(
+            ", ".join(f"{name} ({rows} {'row' if rows == 1 else 'rows'})" for name, rows in tables.items())
+        )
+        self.tables = tables
 
 
 async def find_revision(database: Database) -> str | None:
@@ -49,7 +62,7 @@ async def check_schema(database: Database, migrate: Callable[[], Awaitable[None]
         ConfigurationError: the schema is older or missing and there is no way to migrate it, or it needs newer code.
         StoreUnavailable: the database is away or busy.
     """
-    revision = await find_revision(database)
+    check_known(revision := await find_revision(database))
     if is_newer(revision):
         await check_newer_schema(database, revision)
     elif revision != REVISION and migrate is not None:
@@ -61,9 +74,36 @@ async def check_schema(database: Database, migrate: Callable[[], Awaitable[None]
         )
 
 
+def check_known(revision: str | None) -> None:
+    """Return when a version of the service, however new, may have written this revision.
+
+    Raises:
+        ConfigurationError: another application has.
+    """
+    if revision is not None and not re.fullmatch(r"\d{4}", revision):
+        raise ConfigurationError(
+            f"the table alembic_version says {revision[:40]!a}, which no version of the service writes: it is another "
+            "application's; name a database in DATABASE_URL that is the service's own"
+        )
+
+
 def is_newer(revision: str | None) -> bool:
     """Whether a revision is one that this code does not know yet."""
     return revision is not None and revision > REVISION
+
+
+async def has_newer_schema(database: Database) -> bool:
+    """Whether the schema is a newer one on which this code may run.
+
+    Raises:
+        ConfigurationError: it is one that this code may not run on, or another application's.
+        StoreUnavailable: the database is away or busy.
+    """
+    check_known(revision := await find_revision(database))
+    if is_newer(revision):
+        await check_newer_schema(database, revision)
+        return True
+    return False
 
 
 async def check_newer_schema(database: Database, revision: str | None) -> None:
@@ -82,11 +122,11 @@ async def check_newer_schema(database: Database, revision: str | None) -> None:
     if not rows:
         raise ConfigurationError(
             f"the database's schema {revision} is newer than this version of the service ({__version__}): "
-            "install the version that made it"
+            f"install the version that made it, or go back with that version: {_GO_BACK}"
         )
     if rows[0]["oldest_revision"] > REVISION:
         raise ConfigurationError(
             f"the database's schema {revision} needs at least version {rows[0]['oldest_version']} of the service: "
-            f"install it in place of this one ({__version__})"
+            f"install it in place of this one ({__version__}), or go back with the version that made it: {_GO_BACK}"
         )
     _log.info("The database's schema %s is newer than this code's, %s, which may run on it.", revision, REVISION)

@@ -1,5 +1,7 @@
 """Bringing the database's schema up to date."""
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -8,28 +10,32 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, delete, insert, select, text
+from sqlalchemy import Connection, delete, func, insert, select, table, text
 
 from tradingagents_adapters.settings import ConfigurationError, DatabaseSettings
+from tradingagents_adapters.sql.access import check_encoding
 from tradingagents_adapters.sql.engine import transaction
+from tradingagents_adapters.sql.revision import REVISION, DataWouldBeDropped
 from tradingagents_adapters.sql.tables import schema_needs
 
 _MIGRATION_LOCK: Final = 7_310_579_285_141
 """Any number that no other program takes for its own locks."""
 
 
-async def migrate(settings: DatabaseSettings) -> None:
-    """Bring the schema up to the newest revision; of several processes that do so at once one works and the rest wait.
+async def migrate(settings: DatabaseSettings, *, to: str | None = None, may_drop: bool = False) -> None:
+    """Bring the schema to a revision, or up to the newest; of several processes that do so at once one works and the
+    rest wait.
 
     Raises:
-        ConfigurationError: the schema is one that this version does not know.
+        ConfigurationError: the revision, or that of the schema, is one that this version does not know.
+        DataWouldBeDropped: on the way down tables that hold data would be dropped, and it is not said that they may be.
         StoreUnavailable: the database is away or busy.
     """
     try:
         async with transaction(settings) as connection:
-            await connection.run_sync(_upgrade)
+            await connection.run_sync(partial(_migrate, to=to, may_drop=may_drop))
     except CommandError as error:
-        raise ConfigurationError(f"the database's schema cannot be brought up to date: {error}") from error
+        raise ConfigurationError(f"the database's schema cannot be migrated: {error}") from error
 
 
 def take_turns(connection: Connection) -> None:
@@ -65,10 +71,45 @@ def check_references(connection: Connection) -> None:
         raise ValueError(f"the migration leaves {len(broken)} rows that refer to nothing")
 
 
-def _upgrade(connection: Connection) -> None:
+def check_database(connection: Connection) -> None:
+    """Refuse a database that cannot hold every text.
+
+    Raises:
+        ConfigurationError: it is one of those.
+    """
+    if connection.dialect.name == "postgresql":
+        place = text("SELECT current_database(), current_setting('server_encoding')")
+        check_encoding(*connection.execute(place).one())
+
+
+def _migrate(connection: Connection, *, to: str | None, may_drop: bool) -> None:
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    if to is None:
+        command.upgrade(config, "head")
+        return
+    take_turns(connection)
+    scripts = list(ScriptDirectory.from_config(config).walk_revisions())
+    known = {"base": "", "head": REVISION, **{script.revision: script.revision for script in scripts}}
+    if to not in known:
+        raise ConfigurationError(
+            f"--to should be one of base, {', '.join(sorted(known.keys() - {'base', 'head'}))}, head"
+        )
+    target = known[to]
+    current = MigrationContext.configure(connection).get_current_revision() or ""
+    if target >= current:
+        command.upgrade(config, to)
+        return
+    if not may_drop:
+        undone = [script.module for script in scripts if target < script.revision <= current]
+        _check_nothing_is_dropped(connection, [name for module in undone for name in getattr(module, "drops", ())])
+    command.downgrade(config, to)
+
+
+def _check_nothing_is_dropped(connection: Connection, tables: Sequence[str]) -> None:
+    rows = {name: connection.scalar(select(func.count()).select_from(table(name))) or 0 for name in tables}
+    if holding := {name: number for name, number in rows.items() if number}:
+        raise DataWouldBeDropped(holding)
 
 
 def _config() -> Config:

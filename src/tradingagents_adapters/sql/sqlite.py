@@ -3,9 +3,10 @@
 import asyncio
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -30,6 +31,9 @@ BEGIN: Final = "BEGIN IMMEDIATE"
 
 PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 
+OWNER_ONLY: Final = 0o600
+"""The mode of a new file."""
+
 _Statement: TypeAlias = tuple[str, Sequence[Any]]
 """Its text, and the values of its parameters."""
 
@@ -45,10 +49,9 @@ class SqliteDatabase(Database):
     begin = BEGIN
 
     def __init__(self, settings: DatabaseSettings, check: Check | None = None) -> None:
-        super().__init__(dialect(), echo=settings.sqlalchemy_echo, check=check)
-        assert settings.database_url.database is not None
         # Absolute, so that it stays the same file when the process changes its folder.
-        self._path = Path(settings.database_url.database).absolute()
+        self._path = file_of(settings)
+        super().__init__(dialect(), name=str(self._path), echo=settings.sqlalchemy_echo, check=check)
         self._reader = _AiosqliteConnection(self._lose)
         self._writer = _AiosqliteConnection(self._lose)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -59,6 +62,7 @@ class SqliteDatabase(Database):
             self._loop = asyncio.get_running_loop()
             self._writers, self._opening = asyncio.Lock(), asyncio.Lock()
         # After a writer who may still be rolling back.
+        check_files(self._path)
         async with self._turn_to_write(), self._opening:
             for connection in (self._writer, self._reader):
                 await connection.leave_lost_files()
@@ -184,6 +188,8 @@ class _Thread(aiosqlite.Connection):
             StoreUnavailable: the file was replaced meanwhile.
         """
         before = _file_id(str(path))
+        if may_create:
+            create_file(path)
         thread = cls(path, may_create=may_create, is_writer=is_writer)
         try:
             await thread
@@ -301,6 +307,67 @@ class _AiosqliteConnection(Connection):
             return await self.thread.fetch_last(*statements)
         except _FilesLost:
             raise self._lose() from None
+
+
+def file_of(settings: DatabaseSettings) -> Path:
+    """The file in which these settings have their data; its absolute path."""
+    assert settings.database_url.database is not None
+    return Path(settings.database_url.database).absolute()
+
+
+def create_file(path: Path) -> None:
+    """Make an empty file that only its owner may read, where there is none: password hashes go into it.
+
+    SQLite gives the files beside it the same mode.
+    """
+    # A file that is there is not touched: closing it here would give up the locks that SQLite has on it.
+    with suppress(FileExistsError):
+        os.close(os.open(os.path.realpath(path), os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY))
+
+
+def check_files(path: Path) -> None:
+    """Return when this process may write the file, or make it, and the files that SQLite keeps beside it.
+
+    Raises:
+        ConfigurationError: it may not, or there is something else in place of the file.
+    """
+    real = Path(os.path.realpath(path))
+    for each in (path, Path(f"{real}-wal"), Path(f"{real}-shm")):
+        try:
+            found = each.stat()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise ConfigurationError(
+                f"{each} cannot be reached by the user {_user(os.geteuid())}: {error.strerror}"
+            ) from None
+        if stat.S_ISDIR(found.st_mode):
+            raise ConfigurationError(f"{each} is a folder: DATABASE_URL should name a file")
+        if not _may(each, os.R_OK | os.W_OK):
+            raise ConfigurationError(
+                f"{each} belongs to the user {_user(found.st_uid)}, and the user {_user(os.geteuid())} may not read "
+                "and write it: give it to that user, or name another file in DATABASE_URL"
+            )
+    if real.parent.is_dir() and not _may(real.parent, os.W_OK | os.X_OK):
+        raise ConfigurationError(
+            f"the folder {real.parent} may not be written by the user {_user(os.geteuid())}, and SQLite keeps files "
+            "beside its database: give the folder to that user, or name a file elsewhere in DATABASE_URL"
+        )
+
+
+def _may(path: Path, what: int) -> bool:
+    # As the system decides for files that are opened, where it can be asked for that.
+    return os.access(path, what, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _user(number: int) -> str:
+    # Not everywhere there, and needed for a refusal only.
+    import pwd  # noqa: PLC0415
+
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
 
 
 def _file_id(path: str) -> _FileId:
