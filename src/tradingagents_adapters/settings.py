@@ -1,9 +1,11 @@
 """What the environment and the file `.env` say, checked before anything starts."""
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -31,6 +33,7 @@ from sqlalchemy.engine import URL, make_url
 
 from tradingagents_adapters.argon2_passwords import MEMORY_KIB_MIN, PARALLELISM_MIN, THREADS, TIME_COST_MIN
 from tradingagents_adapters.database_url import read_database_url
+from tradingagents_adapters.files import own_user, owner
 from tradingagents_adapters.jwt_tokens import KEY_MIN_BYTES, LIFETIME_MAX
 
 _STANDARD_PORTS: Final = {"http": 80, "https": 443}
@@ -224,13 +227,25 @@ def load_settings(settings: type[SettingsT]) -> SettingsT:
     Raises:
         ConfigurationError: a variable is missing or wrong; values are not repeated.
     """
+    dotenv = Path(str(settings.model_config.get("env_file"))).absolute()
     try:
+        # A virtual environment may have that name; Docker makes an empty folder where a file to mount is missing.
+        if dotenv.is_dir() and not (dotenv / "pyvenv.cfg").exists():
+            raise ConfigurationError(f"{dotenv} is a folder: it should be a file, or not be there")
         return settings()
     except ValidationError as error:
         messages = [_message(each["loc"], each["type"], each["msg"]) for each in error.errors()]
         raise ConfigurationError("; ".join(messages)) from None
     except UnicodeDecodeError:
         raise ConfigurationError(".env should be UTF-8 text") from None
+    except OSError as error:
+        path = Path(str(error.filename or dotenv)).absolute()
+        # `Path.exists` raises an error where a folder above may not be entered.
+        belongs = f" and belongs to the user {owner(path)}" if os.path.exists(path) else ""  # noqa: PTH110
+        raise ConfigurationError(
+            f"{path} cannot be read by the user {own_user()}{belongs} ({error.strerror}): "
+            "let that user read it, or start the service as another"
+        ) from None
 
 
 def _message(loc: tuple[int | str, ...], kind: str, text: str) -> str:

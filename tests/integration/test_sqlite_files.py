@@ -146,7 +146,10 @@ async def test_the_log_names_the_file_once(
         answers += await asyncio.gather(*[api.ann.get(STRATEGIES) for _ in range(5)])
         assert {answer.status_code for answer in answers} == {503}
         assert all(int(answer.headers["Retry-After"]) >= 1 for answer in answers)
-        assert len(lines_about(file, caplog)) == 1
+        assert [line for line in lines_about(file, caplog) if line != f"The database is {file}."] == [
+            f"The database file {file} was removed or replaced. Requests that need the database are answered with 503 "
+            "until it can be used."
+        ]
         assert "Answered 503" not in caplog.text
 
         shutil.copyfile(backup, file)
@@ -274,7 +277,7 @@ def test_a_created_strategy_is_never_acknowledged_and_gone_after_a_restart(tmp_p
         assert create("after") == 201
         output = server.output()
         server.kill()
-    assert output.count(str(file)) == 1
+    assert output.count(f"{file} was removed or replaced") == 1
     with machine.serving(*SERVE) as server:
         listed = server.client.get(STRATEGIES, headers=headers).json()
     assert [item["name"] for item in listed["items"]] == ["after"]

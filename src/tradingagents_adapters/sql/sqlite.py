@@ -17,6 +17,7 @@ import aiosqlite
 from sqlalchemy import Table
 from sqlalchemy.dialects.sqlite import dialect
 
+from tradingagents_adapters.files import may, own_user, owner
 from tradingagents_adapters.settings import ConfigurationError, DatabaseSettings
 from tradingagents_adapters.sql.database import Check, Connection, Database, Row, uncut
 from tradingagents_core.errors import StoreUnavailable
@@ -338,36 +339,19 @@ def check_files(path: Path) -> None:
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise ConfigurationError(
-                f"{each} cannot be reached by the user {_user(os.geteuid())}: {error.strerror}"
-            ) from None
+            raise ConfigurationError(f"{each} cannot be reached by the user {own_user()}: {error.strerror}") from None
         if stat.S_ISDIR(found.st_mode):
             raise ConfigurationError(f"{each} is a folder: DATABASE_URL should name a file")
-        if not _may(each, os.R_OK | os.W_OK):
+        if not may(each, os.R_OK | os.W_OK):
             raise ConfigurationError(
-                f"{each} belongs to the user {_user(found.st_uid)}, and the user {_user(os.geteuid())} may not read "
+                f"{each} belongs to the user {owner(each)}, and the user {own_user()} may not read "
                 "and write it: give it to that user, or name another file in DATABASE_URL"
             )
-    if real.parent.is_dir() and not _may(real.parent, os.W_OK | os.X_OK):
+    if real.parent.is_dir() and not may(real.parent, os.W_OK | os.X_OK):
         raise ConfigurationError(
-            f"the folder {real.parent} may not be written by the user {_user(os.geteuid())}, and SQLite keeps files "
+            f"the folder {real.parent} may not be written by the user {own_user()}, and SQLite keeps files "
             "beside its database: give the folder to that user, or name a file elsewhere in DATABASE_URL"
         )
-
-
-def _may(path: Path, what: int) -> bool:
-    # As the system decides for files that are opened, where it can be asked for that.
-    return os.access(path, what, effective_ids=os.access in os.supports_effective_ids)
-
-
-def _user(number: int) -> str:
-    # Not everywhere there, and needed for a refusal only.
-    import pwd  # noqa: PLC0415
-
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return str(number)
 
 
 def _file_id(path: str) -> _FileId:
