@@ -1,6 +1,7 @@
 """The OpenAPI document: what it says beside the routes, and how it is published."""
 
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -76,8 +77,13 @@ async def published(request: Request) -> JSONResponse:
 
 def redoc_script(_: Request) -> Response:
     """ReDoc without the logo that it asks another host for, which would learn who reads the page."""
+    return Response(_redoc_without_logo(), media_type="text/javascript")
+
+
+@cache
+def _redoc_without_logo() -> bytes:
     script = Path(fastapi_offline.__file__).with_name("static") / "redoc.standalone.js"
-    return Response(script.read_text().replace(_LOGO, _NO_IMAGE), media_type="text/javascript")
+    return script.read_text().replace(_LOGO, _NO_IMAGE).encode()
 
 
 def _reached_at(prefix: str, document: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,12 @@ class TokenRoute(StrictRoute):
 
 def refusal(request: Request, status: int, detail: object) -> Mapping[str, str]:
     """The fields that a refusal of this request carries besides `detail`; none on other routes."""
-    if status not in _ERRORS or not isinstance(request.scope.get("route"), TokenRoute):
+    return error_fields(status, detail) if isinstance(request.scope.get("route"), TokenRoute) else {}
+
+
+def error_fields(status: int, detail: object) -> Mapping[str, str]:
+    """`error` and `error_description` of an answer with this status and detail; none where there is no such code."""
+    if status not in _ERRORS:
         return {}
     problems = detail if isinstance(detail, Sequence) and not isinstance(detail, str) else ()
     text = "; ".join(f"{problem['loc'][-1]}: {problem['msg']}" for problem in problems) if problems else str(detail)

@@ -6,6 +6,8 @@ from urllib.parse import parse_qsl
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 
+NOT_PERMITTED: Final = "extra inputs are not permitted"
+
 _PARAMETERS_MAX: Final = 100
 
 
@@ -24,8 +26,5 @@ def refuse_query(request: Request) -> None:
         fields = []
     names = [name for name, _ in fields] or [""]
     raise RequestValidationError(
-        [
-            {"type": "extra_forbidden", "loc": ("query", name), "msg": "Extra inputs are not permitted"}
-            for name in dict.fromkeys(names)
-        ]
+        [{"type": "extra_forbidden", "loc": ("query", name), "msg": NOT_PERMITTED} for name in dict.fromkeys(names)]
     )

@@ -12,7 +12,13 @@ from tradingagents_core.errors import (
 )
 from tradingagents_http.errors import INVALID_TOKEN, NO_TOKEN
 from tradingagents_http.media_types import JSON_MAX_BYTES
-from tradingagents_http.schemas import ErrorResponse, ValidationErrorResponse
+from tradingagents_http.oauth import error_fields
+from tradingagents_http.schemas import (
+    ErrorResponse,
+    TokenErrorResponse,
+    TokenValidationErrorResponse,
+    ValidationErrorResponse,
+)
 
 
 def _header(name: str, description: str, **schema: object) -> dict[str, Any]:
@@ -75,11 +81,23 @@ NO_INTEGER: Final = problem("path", "id", msg="input should be a valid integer",
 
 
 def errors(*statuses: int, details: Mapping[int, object] | None = None) -> dict[int | str, dict[str, Any]]:
-    """The error answers of a route that can refuse with these statuses, and, as any route, fail with 500.
+    """The error answers of a route that can refuse with these statuses, and, as any route, with 413 and 500.
 
     `details` are the examples in which the route has words of its own.
     """
-    return {status: _error(status, {**_DETAILS, **(details or {})}[status]) for status in (*statuses, 500)}
+    said = {**_DETAILS, **(details or {})}
+    return {status: _error(status, said[status]) for status in sorted({*statuses, 413, 500})}
+
+
+def token_errors(*statuses: int, details: Mapping[int, object]) -> dict[int | str, dict[str, Any]]:
+    """The error answers of a route that issues tokens, which carry more than `detail` (RFC 6749, 5.2)."""
+    answers = errors(*statuses, details=details)
+    for status, answer in answers.items():
+        example = answer["content"]["application/json"]["example"]
+        if fields := error_fields(int(status), example["detail"]):
+            answer["model"] = TokenValidationErrorResponse if status == 422 else TokenErrorResponse
+            example.update(fields)
+    return answers
 
 
 def _error(status: int, detail: object) -> dict[str, Any]:

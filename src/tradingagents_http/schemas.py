@@ -259,6 +259,14 @@ class Token(_Answer):
     expires_in: Annotated[int, Field(description="Seconds until the token expires.", examples=[1800])]
 
 
+class _TokenRefusal(_Answer):
+    error: Annotated[
+        Literal["invalid_request", "invalid_grant", "unsupported_grant_type"],
+        Field(description="What was wrong, as OAuth 2.0 calls it (RFC 6749, 5.2)."),
+    ]
+    error_description: Annotated[str, Field(description="The same as `detail`, as one text.")]
+
+
 class Health(_Answer):
     """The service runs."""
 
@@ -270,6 +278,10 @@ class ErrorResponse(_Answer):
     """What was wrong."""
 
     detail: Annotated[str, Field(examples=["Error message here"])]
+
+
+class TokenErrorResponse(ErrorResponse, _TokenRefusal):
+    """Why there is no token."""
 
 
 class Problem(_Answer):
@@ -284,3 +296,7 @@ class ValidationErrorResponse(_Answer):
     """What was wrong with the input."""
 
     detail: list[Problem]
+
+
+class TokenValidationErrorResponse(ValidationErrorResponse, _TokenRefusal):
+    """What was wrong with the form of a login."""

@@ -32,21 +32,22 @@ from tradingagents_http.schemas import StrategyCreate
 pytestmark = pytest.mark.anyio
 
 STATUSES = {
-    ("get", "/health"): ("health", {200, 413, 500}),
+    ("get", "/health"): ("health", {200, 413, 422, 500}),
     ("post", "/api/v1/auth/login"): ("login", {200, 400, 401, 413, 415, 422, 429, 500, 503}),
-    ("get", "/api/v1/strategies"): ("list_strategies", {200, 400, 401, 422, 500, 503}),
+    ("get", "/api/v1/strategies"): ("list_strategies", {200, 400, 401, 413, 422, 500, 503}),
     ("post", "/api/v1/strategies"): ("create_strategy", {201, 400, 401, 409, 413, 415, 422, 500, 503}),
-    ("get", "/api/v1/strategies/{id}"): ("get_strategy", {200, 400, 401, 404, 422, 500, 503}),
+    ("get", "/api/v1/strategies/{id}"): ("get_strategy", {200, 400, 401, 404, 413, 422, 500, 503}),
     ("put", "/api/v1/strategies/{id}"): (
         "update_strategy",
         {200, 400, 401, 404, 409, 413, 415, 422, 500, 503},
     ),
-    ("delete", "/api/v1/strategies/{id}"): ("delete_strategy", {204, 400, 401, 404, 422, 500, 503}),
+    ("delete", "/api/v1/strategies/{id}"): ("delete_strategy", {204, 400, 401, 404, 413, 422, 500, 503}),
 }
 
 PATHS: Final = {operation: (method, path) for (method, path), (operation, _) in STATUSES.items()}
 ANSWERS: Final = (
     *("Strategy", "StrategyPage", "Token", "Health", "ErrorResponse", "ValidationErrorResponse", "Problem"),
+    *("TokenErrorResponse", "TokenValidationErrorResponse"),
 )
 DOCUMENTED: Final = [(operation, status) for operation, statuses in STATUSES.values() for status in sorted(statuses)]
 
@@ -201,7 +202,9 @@ def test_every_error_answer_has_its_body(document: dict[str, Any]) -> None:
             for status, answer in operation["responses"].items():
                 if int(status) >= 400:
                     schema = answer["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
-                    assert schema == ("ValidationErrorResponse" if status == "422" else "ErrorResponse")
+                    body = "ValidationErrorResponse" if status == "422" else "ErrorResponse"
+                    has_code = operation["operationId"] == "login" and int(status) in {400, 401, 415, 422}
+                    assert schema == (f"Token{body}" if has_code else body)
 
 
 def test_examples_are_the_references(document: dict[str, Any]) -> None:
@@ -306,6 +309,7 @@ def to_be_answered(status: int, operation: str, strategy_id: int, token: str) ->
             request["headers"]["Content-Type"] = "text/plain"
         case 422:
             url = f"{path}?limit=0" if operation == "list_strategies" else url
+            url = f"{path}?verbose=1" if operation == "health" else url
             if operation in ("get_strategy", "delete_strategy"):
                 url = path.replace("{id}", "x")
             elif operation == "login":

@@ -11,7 +11,7 @@ from tradingagents_http.dependencies import Source
 from tradingagents_http.media_types import LOGIN_BODY_MAX_BYTES
 from tradingagents_http.oauth import TokenRoute
 from tradingagents_http.paths import LOGIN
-from tradingagents_http.responses import errors, problem
+from tradingagents_http.responses import problem, token_errors
 from tradingagents_http.routes import OPEN_TO_ALL, new_router
 from tradingagents_http.schemas import LoginForm, Token
 
@@ -32,7 +32,7 @@ def routes(core: UseCases) -> APIRouter:
         LOGIN,
         summary="Login",
         openapi_extra=OPEN_TO_ALL,
-        responses=errors(400, 401, 413, 415, 422, 429, 503, details=_DETAILS),
+        responses=token_errors(400, 401, 415, 422, 429, 503, details=_DETAILS),
     )
     async def login(source: Source, form: Annotated[LoginForm, Form()]) -> Token:
         """Get a token for your e-mail address and password."""

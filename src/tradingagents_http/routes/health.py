@@ -4,8 +4,8 @@ from fastapi import APIRouter, Request, Response
 
 from tradingagents_core import __version__
 from tradingagents_http.answers import Json
-from tradingagents_http.query import refuse_query
-from tradingagents_http.responses import errors
+from tradingagents_http.query import NOT_PERMITTED, refuse_query
+from tradingagents_http.responses import errors, problem
 from tradingagents_http.routes import OPEN_TO_ALL, new_router
 from tradingagents_http.schemas import Health
 
@@ -15,7 +15,11 @@ def routes() -> APIRouter:
     router = new_router(tag="Health")
 
     @router.get(
-        "/health", summary="Health Check", response_model=Health, openapi_extra=OPEN_TO_ALL, responses=errors(413, 422)
+        "/health",
+        summary="Health Check",
+        response_model=Health,
+        openapi_extra=OPEN_TO_ALL,
+        responses=errors(422, details={422: problem("query", "verbose", msg=NOT_PERMITTED, type="extra_forbidden")}),
     )
     async def health(request: Request) -> Response:
         """Tell that the service runs, and in which version. Asks nothing of the database."""

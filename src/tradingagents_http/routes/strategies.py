@@ -53,8 +53,7 @@ def routes(core: UseCases) -> APIRouter:
         status_code=201,
         response_model=Strategy,
         response_description="Created",
-        responses=errors(400, 401, 409, 413, 415, 422, 503, details={422: _NO_NAME})
-        | created("Where the strategy is."),
+        responses=errors(400, 401, 409, 415, 422, 503, details={422: _NO_NAME}) | created("Where the strategy is."),
     )
     async def create_strategy(request: Request, user: CurrentUser, body: StrategyCreateBody) -> Response:
         """Store a new strategy."""
@@ -75,7 +74,7 @@ def routes(core: UseCases) -> APIRouter:
         "/{id}",
         summary="Update Strategy",
         response_model=Strategy,
-        responses=errors(400, 401, 404, 409, 413, 415, 422, 503, details={422: _NAME_TOO_SHORT}),
+        responses=errors(400, 401, 404, 409, 415, 422, 503, details={422: _NAME_TOO_SHORT}),
     )
     async def update_strategy(user: CurrentUser, strategy_id: StrategyId, body: StrategyUpdateBody) -> Response:
         """Change the fields that are sent and keep the rest."""
