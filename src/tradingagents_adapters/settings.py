@@ -141,6 +141,12 @@ class DatabaseSettings(BaseSettings):
     """Connections that a process opens besides while all that it keeps are in use."""
     database_pool_timeout: Annotated[float, Field(gt=0, le=60)] = 2
     """Seconds that a request waits for a connection before it is answered with 503."""
+    database_connect_timeout: Annotated[float, Field(ge=0.1, le=600)] = 1.5
+    """Seconds that connecting to PostgreSQL may take, shared by its hosts; `connect_timeout` in the URL wins."""
+    database_statement_timeout: Annotated[float, Field(ge=0.1, le=3600)] = 2
+    """Seconds that PostgreSQL may take for a statement, or to get a lock for it; large pages have more."""
+    database_answer_timeout: Annotated[float, Field(ge=0.1, le=3600)] = 2.5
+    """Seconds until PostgreSQL's answer has arrived; then its connection is closed. Large pages have more."""
     database_pgbouncer: bool = False
     """Whether the database is reached through pgbouncer in transaction mode."""
     migrate_on_start: bool | None = None

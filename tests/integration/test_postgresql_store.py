@@ -3,6 +3,7 @@
 import asyncio
 import re
 import shutil
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -284,8 +285,8 @@ async def test_the_sessions_have_the_documented_timeouts(database: Database) -> 
             for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "application_name")
         }
     assert shown == {
-        "statement_timeout": f"{adapter.STATEMENT_SECONDS}s",
-        "lock_timeout": f"{adapter.STATEMENT_SECONDS}s",
+        "statement_timeout": "2s",
+        "lock_timeout": "2s",
         "idle_in_transaction_session_timeout": f"{adapter.IDLE_IN_TRANSACTION_SECONDS}s",
         "application_name": "tradingagents",
     }
@@ -392,20 +393,24 @@ async def test_sessions_that_are_ended_while_nobody_uses_them_are_noticed_by_nob
 
 
 @asynccontextmanager
-async def relayed(database: Database) -> AsyncIterator[tuple[Database, list["asyncio.Task[None]"]]]:
+async def relayed(
+    database: Database, *, seconds: float = 0, bytes_per_second: float = 1e12
+) -> AsyncIterator[tuple[Database, list["asyncio.Task[None]"]]]:
     """The database behind a relay, which keeps to itself that the server has closed a connection.
 
-    With it, the tasks that pass on what the server says on each connection, until it has said all.
+    It holds back what either side says for some seconds, and passes it on at a pace. With it, the tasks that pass on
+    what the server says on each connection, until it has said all.
     """
     answers: list[asyncio.Task[None]] = []
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(2**16):
+            await asyncio.sleep(seconds + len(data) / bytes_per_second)
             writer.write(data)
 
     async def relay(from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        socket = f"{database.url.query['host']}/.s.PGSQL.{database.url.query['port']}"
-        from_server, to_server = await asyncio.open_unix_connection(socket)
+        place = f"{database.url.query['host']}/.s.PGSQL.{database.url.query['port']}"
+        from_server, to_server = await asyncio.open_unix_connection(place)
         answers.append(asyncio.create_task(pump(from_server, to_client)))
         with suppress(ConnectionError):
             await pump(from_client, to_server)
@@ -432,6 +437,55 @@ async def test_sessions_that_are_ended_are_passed_over_before_their_connections_
             # Until the driver has read what the server has said last.
             await asyncio.sleep(0)
         await use(store, ann)
+        assert in_use(connections) == 0
+
+
+@pytest.mark.anyio
+async def test_a_database_far_away_is_reached_behind_a_host_that_is_silent(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_CONNECT_TIMEOUT", "12")
+    with silent_server() as silent:
+        async with relayed(database, seconds=0.15) as (behind, _):
+            hosts = [f"{silent[0]}:{silent[1]}", f"{behind.url.host}:{behind.url.port}"]
+            two = Database(behind.url.set(host=None, port=None, query={"host": hosts, "ssl": "disable"}))
+            async with opened(two) as (store, _):
+                ann = await add_user_patiently(store)
+                await add_strategy(store, ann, "a")
+                assert await names(store, ann) == ["a"]
+
+
+@contextmanager
+def silent_server() -> Iterator[tuple[str, int]]:
+    """The address of a host that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()
+
+
+async def add_user_patiently(store: SqlStore) -> User:
+    """A user, as soon as the database can be used."""
+    async with asyncio.timeout(60):
+        while True:
+            with suppress(StoreUnavailable):
+                return await add_user(store, "ann@example.com")
+
+
+@pytest.mark.anyio
+async def test_a_large_page_has_more_time_than_a_small_one(database: Database) -> None:
+    async with (
+        relayed(database, bytes_per_second=3e6) as (behind, _),
+        opened(behind, database_statement_timeout=0.3, database_answer_timeout=0.5) as (store, connections),
+    ):
+        ann = await add_user_patiently(store)
+        database.sql(
+            "INSERT INTO strategies (owner_id, name, parameters, is_active, created_at, updated_at) SELECT"
+            f' {ann.id}, n, \'{{"text": "{"x" * 4000}"}}\', true, now(), now() FROM generate_series(1, 1000) AS n'
+        )
+        assert len(await names(store, ann, limit=1000)) == 1000
+        async with refused_within_the_limit():
+            # The same amount in as many strategies as have the usual time.
+            database.sql('UPDATE strategies SET parameters = \'{"text": "' + "x" * 40_000 + "\"}' WHERE id <= 100")
+            await names(store, ann, limit=100)
         assert in_use(connections) == 0
 
 

@@ -321,7 +321,7 @@ async def test_the_parameters_of_a_url_are_those_of_the_session(server: Postgres
         "application_name": "bot 7",
         "search_path": "app",
         # The service's own limits stay.
-        "statement_timeout": f"{adapter.STATEMENT_SECONDS}s",
+        "statement_timeout": "2s",
     }
 
 
@@ -363,7 +363,7 @@ async def test_the_wish_for_a_standby_is_content_with_a_primary_where_there_is_n
 
 
 async def test_connect_timeout_says_how_long_a_silent_host_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapter, "CONNECT_SECONDS", 0.01)
+    monkeypatch.setenv("DATABASE_CONNECT_TIMEOUT", "0.2")
     with socket.create_server((LOOPBACK, 0)) as silent:
         port = silent.getsockname()[1]
         settings = DatabaseSettings(database_url=f"postgresql://ann@{LOOPBACK}:{port}/service?connect_timeout=1")
@@ -372,7 +372,7 @@ async def test_connect_timeout_says_how_long_a_silent_host_is_waited_for(monkeyp
             await adapter.connect(**adapter.connect_options(settings))
         assert adapter.connect_options(settings)["timeout"] == 1
         without = DatabaseSettings(database_url=f"postgresql://ann@{LOOPBACK}:{port}/service")
-        assert adapter.connect_options(without)["timeout"] == 0.01
+        assert adapter.connect_options(without)["timeout"] == 0.2
 
 
 @pytest.mark.parametrize("variable", ["PGSSLMODE", "PGPORT", "PGTARGETSESSIONATTRS"])

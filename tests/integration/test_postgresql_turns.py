@@ -26,8 +26,8 @@ WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody gives up waiting before the test does."""
-    monkeypatch.setattr(adapter, "STATEMENT_SECONDS", HANG_SECONDS)
-    monkeypatch.setattr(adapter, "ANSWER_SECONDS", HANG_SECONDS)
+    monkeypatch.setenv("DATABASE_STATEMENT_TIMEOUT", str(HANG_SECONDS))
+    monkeypatch.setenv("DATABASE_ANSWER_TIMEOUT", str(HANG_SECONDS))
     monkeypatch.setattr(adapter, "IDLE_IN_TRANSACTION_SECONDS", HANG_SECONDS)
 
 
@@ -100,7 +100,7 @@ async def test_who_is_cancelled_while_waiting_for_a_turn_lets_the_next_have_it(
 
 
 async def test_who_waits_for_a_turn_too_long_is_refused(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapter, "STATEMENT_SECONDS", 0.3)
+    monkeypatch.setenv("DATABASE_STATEMENT_TIMEOUT", str(0.3))
     async with opened(database, connections=2) as (store, sql_database), asyncio.timeout(HANG_SECONDS):
         ann = await add_user(store, "ann@example.com")
         async with kept_by_somebody_else(database, ann.id):
@@ -126,7 +126,7 @@ async def test_many_who_ask_for_a_row_that_is_not_there_are_all_told_so(database
 async def test_who_comes_just_as_a_turn_passes_to_another_waits_no_longer_than_everybody(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adapter, "STATEMENT_SECONDS", 0.1)
+    monkeypatch.setenv("DATABASE_STATEMENT_TIMEOUT", str(0.1))
     row = (users, 1)
     has_its_turn, may_end = asyncio.Event(), asyncio.Event()
 

@@ -45,8 +45,8 @@ class Connection(ABC):
     """
 
     @abstractmethod
-    async def fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
-        """Run a statement and fetch all that it returns."""
+    async def fetch(self, sql: str, values: Sequence[Any], *, within: float | None = None) -> Sequence[Row]:
+        """Run a statement and fetch all that it returns, `within` so many seconds where that is not the usual time."""
 
     @abstractmethod
     async def execute(self, *statements: str) -> int:
@@ -174,13 +174,17 @@ class Database(ABC):
         lock = self.row_lock(table, row_id)
         return await self.execute(connection, *((self.begin, lock) if begin else (lock,))) == 1
 
-    async def read(self, statement: Executable, **values: Any) -> Sequence[Row]:
+    async def read(self, statement: Executable, *, patience: int = 1, **values: Any) -> Sequence[Row]:
         """Run a statement that changes nothing and stands for itself.
+
+        It may take `patience` times as long as others: for one that returns much.
 
         Raises:
             StoreUnavailable: the database is away or busy, or every connection is in use.
         """
         await self.ensure_ready()
+        if patience > 1:
+            return await self._fetch_patiently(statement, values, patience)
         return await self._fetch_alone(statement, values, to_write=False)
 
     async def read_unchecked(self, statement: Executable) -> Sequence[Row]:
@@ -205,13 +209,20 @@ class Database(ABC):
         """A transaction, to be entered."""
         return Transaction(self)
 
-    async def fetch(self, connection: Connection, statement: Executable, values: Mapping[str, Any]) -> Sequence[Row]:
+    async def fetch(
+        self,
+        connection: Connection,
+        statement: Executable,
+        values: Mapping[str, Any],
+        *,
+        within: float | None = None,
+    ) -> Sequence[Row]:
         """Run a statement on a connection and fetch all that it returns."""
         known = self._statements.get(statement)
         if known is None:
             known = self._statements[statement] = self._compiled(statement)
         self._note(known.sql)
-        return await connection.fetch(known.sql, [values[name] for name in known.names])
+        return await connection.fetch(known.sql, [values[name] for name in known.names], within=within)
 
     async def execute(self, connection: Connection, *statements: str) -> int:
         """Run statements that take no values, in one journey; how many rows the last has found."""
@@ -239,6 +250,10 @@ class Database(ABC):
                     continue
                 finally:
                     await self.give_back(connection)
+
+    async def _fetch_patiently(self, statement: Executable, values: Mapping[str, Any], patience: int) -> Sequence[Row]:
+        """Run a statement that may take `patience` times as long, where time is limited."""
+        return await self._fetch_alone(statement, values, to_write=False)
 
     async def _open_and_check(self) -> None:
         with naming(self.name):
@@ -306,9 +321,10 @@ class Transaction:
             ends, whether it was kept is not known.
     """
 
-    def __init__(self, database: Database, *, is_checked: bool = True) -> None:
+    def __init__(self, database: Database, *, is_checked: bool = True, begin: Sequence[str] = ()) -> None:
         self._database = database
         self._is_checked = is_checked
+        self._begin_with = begin or (database.begin,)
         self._connection: Connection | None = None
 
     async def __aenter__(self) -> Self:
@@ -338,8 +354,12 @@ class Transaction:
                     lambda connection: self._database.take_row(connection, table, row_id, begin=True)
                 )
 
-    async def fetch(self, statement: Executable, **values: Any) -> Sequence[Row]:
-        """Run a statement and fetch all that it returns.
+    async def fetch(
+        self, statement: Executable, *, patience: int = 1, within: float | None = None, **values: Any
+    ) -> Sequence[Row]:
+        """Run a statement and fetch all that it returns, `within` so many seconds where that is not the usual time.
+
+        While a row is taken, nobody has more `patience` than usual.
 
         Raises:
             StoreUnavailable: the database is away or busy.
@@ -349,9 +369,9 @@ class Transaction:
             if self._connection is None:
                 if self._is_checked:
                     await self._database.ensure_ready()
-                await self._begin(lambda connection: self._database.execute(connection, self._database.begin))
+                await self._begin(lambda connection: self._database.execute(connection, *self._begin_with))
                 assert self._connection is not None
-            return await self._database.fetch(self._connection, statement, values)
+            return await self._database.fetch(self._connection, statement, values, within=within)
 
     async def _begin(self, ask: Callable[[Connection], Awaitable[T]]) -> T:
         """Take a connection, and begin with what is asked of it."""

@@ -45,7 +45,7 @@ class SqlLoginFailures(LoginFailures):
             await self._database.write(_clear(len(keys)), **_named(keys))
 
 
-def _named(keys: Sequence[str]) -> dict[str, str]:
+def _named(keys: Sequence[str]) -> dict[str, Any]:
     return dict(zip(_names(len(keys)), keys, strict=True))
 
 

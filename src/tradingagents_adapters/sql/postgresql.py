@@ -18,15 +18,6 @@ from tradingagents_adapters.sql.database import Check, Connection, Database, Row
 from tradingagents_adapters.sql.errors import SessionEnded
 from tradingagents_core.errors import StoreUnavailable
 
-CONNECT_SECONDS: Final = 1.5
-"""How long opening a connection may take."""
-
-STATEMENT_SECONDS: Final = 2
-"""How long the server may take for a statement, or to get a lock for it."""
-
-ANSWER_SECONDS: Final = 2.5
-"""How long the server may take to answer at all; after that its connection is given up."""
-
 IDLE_IN_TRANSACTION_SECONDS: Final = 10
 """How long the server keeps a transaction that is asked nothing."""
 
@@ -46,7 +37,7 @@ class PostgresqlDatabase(Database):
     begin = "BEGIN"
 
     def __init__(self, settings: DatabaseSettings, check: Check | None = None) -> None:
-        self._options = connect_options(settings) | {"command_timeout": ANSWER_SECONDS}
+        self._options = connect_options(settings) | {"command_timeout": settings.database_answer_timeout}
         super().__init__(
             dialect(),  # type: ignore[no-untyped-call]
             name=shown_url(settings.database_url),
@@ -58,14 +49,16 @@ class PostgresqlDatabase(Database):
             self._options["server_settings"] = {
                 "application_name": "tradingagents",
                 **self._options["server_settings"],
-                "statement_timeout": f"{STATEMENT_SECONDS}s",
-                "lock_timeout": f"{STATEMENT_SECONDS}s",
+                "statement_timeout": _milliseconds(settings.database_statement_timeout),
+                "lock_timeout": _milliseconds(settings.database_statement_timeout),
                 "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
                 # For an owner of much of the table PostgreSQL would else walk through everybody's strategies by id.
                 "plan_cache_mode": "force_generic_plan",
             }
         self._size = settings.database_pool_size + settings.database_pool_overflow
         self._wait_seconds = settings.database_pool_timeout
+        self._statement_seconds = settings.database_statement_timeout
+        self._answer_seconds = settings.database_answer_timeout
         self._pool: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -112,7 +105,7 @@ class PostgresqlDatabase(Database):
     async def turn(self, row: tuple[Table, int]) -> AsyncIterator[None]:
         # Who waits here keeps no connection, and costs the server nothing.
         if lock := self._turns.get(row):
-            await _wait(lock, STATEMENT_SECONDS, "others keep the row for too long")
+            await _wait(lock, self._statement_seconds, "others keep the row for too long")
         else:
             lock = self._turns[row] = asyncio.Lock()
             await lock.acquire()
@@ -120,6 +113,11 @@ class PostgresqlDatabase(Database):
             yield
         finally:
             lock.release()
+
+    async def _fetch_patiently(self, statement: Executable, values: Mapping[str, Any], patience: int) -> Sequence[Row]:
+        limit = f"SET LOCAL statement_timeout = '{_milliseconds(self._statement_seconds * patience)}'"
+        async with Transaction(self, is_checked=False, begin=("BEGIN READ ONLY", limit)) as transaction:
+            return await transaction.fetch(statement, within=self._answer_seconds * patience, **values)
 
     def row_lock(self, table: Table, row_id: int) -> str:
         return f"SELECT FROM {table.name} WHERE id = {row_id:d} FOR UPDATE"
@@ -141,8 +139,8 @@ class _AsyncpgConnection(Connection):
     def __init__(self, connection: Any) -> None:
         self.pooled = connection
 
-    async def fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
-        return cast(Sequence[Row], await self._ask(self.pooled.fetch(sql, *values)))
+    async def fetch(self, sql: str, values: Sequence[Any], *, within: float | None = None) -> Sequence[Row]:
+        return cast(Sequence[Row], await self._ask(self.pooled.fetch(sql, *values, timeout=within)))
 
     async def execute(self, *statements: str) -> int:
         _, _, rows = (await self._ask(self.pooled.execute("; ".join(statements)))).rpartition(" ")
@@ -172,7 +170,7 @@ class _AsyncpgConnection(Connection):
 
 def connect_options(settings: DatabaseSettings) -> dict[str, Any]:
     """What `connect` is given for the database of these settings."""
-    options = {"timeout": CONNECT_SECONDS} | PostgresqlUrl.of(settings.database_url).driver_options()
+    options = {"timeout": settings.database_connect_timeout} | PostgresqlUrl.of(settings.database_url).driver_options()
     options["connection_class"] = _connection_class(options.pop("tcp_options"))
     if settings.database_pgbouncer:
         # A prepared statement would live in a server connection that somebody else is given next, and so would a
@@ -225,6 +223,10 @@ async def connect(
             problem = ConnectionError(str(error))
     assert problem is not None
     raise problem
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{round(seconds * 1000)}ms"
 
 
 def _unusable_variables(error: ValueError) -> ConfigurationError:

@@ -280,7 +280,7 @@ class _AiosqliteConnection(Connection):
         self.thread: _Thread | None = None
         self._lose = lose
 
-    async def fetch(self, sql: str, values: Sequence[Any]) -> Sequence[Row]:
+    async def fetch(self, sql: str, values: Sequence[Any], *, within: float | None = None) -> Sequence[Row]:
         return await self._run((sql, [_as_column(value) for value in values]))
 
     async def execute(self, *statements: str) -> int:

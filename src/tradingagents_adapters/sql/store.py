@@ -11,7 +11,7 @@ from sqlalchemy import BindParameter, Executable, Select, Table, bindparam, dele
 from tradingagents_adapters.sql.database import Database, Row, Transaction
 from tradingagents_adapters.sql.errors import ConstraintBroken
 from tradingagents_adapters.sql.tables import strategies, users
-from tradingagents_core.domain.page import Page
+from tradingagents_core.domain.page import PAGE_LIMIT_DEFAULT, Page
 from tradingagents_core.domain.parameters import INTEGER_MAX, Parameters
 from tradingagents_core.domain.strategy import Strategy, StrategyContent
 from tradingagents_core.domain.user import User
@@ -81,9 +81,10 @@ _PAGE: Final = {active_only: _page(active_only=active_only) for active_only in (
 
 
 class _Fetch(Protocol):
-    """Runs a statement with these parameters, and fetches all that it returns."""
+    """Runs a statement with these parameters, and fetches all that it returns, which may take `patience` times as long
+    as usual."""
 
-    async def __call__(self, statement: Executable, **values: Any) -> Sequence[Row]: ...
+    async def __call__(self, statement: Executable, *, patience: int = 1, **values: Any) -> Sequence[Row]: ...
 
 
 class _SqlView(StoreView):
@@ -109,7 +110,14 @@ class _SqlView(StoreView):
         return self._strategy(rows[0], owner_id)
 
     async def list_strategies(self, *, owner_id: int, skip: int, limit: int, active_only: bool) -> Page[Strategy]:
-        rows = await self._fetch(_PAGE[active_only], owner_id=_id(owner_id), skip=min(skip, INTEGER_MAX), limit=limit)
+        rows = await self._fetch(
+            _PAGE[active_only],
+            # A page of the longest strategies is as much as the network carries in some time.
+            patience=max(1, limit // PAGE_LIMIT_DEFAULT),
+            owner_id=_id(owner_id),
+            skip=min(skip, INTEGER_MAX),
+            limit=limit,
+        )
         items = [self._strategy(row, owner_id) for row in rows if row["id"] is not None]
         return Page(items=items, total=rows[0]["total"] if rows else 0, skip=skip, limit=limit)
 
