@@ -22,7 +22,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
     machine = Machine(folder, {"JWT_SECRET_KEY": KEY, "DATABASE_URL": url})
     create = ("tradingagents", "users", "create", EMAIL, "--password-stdin")
     created = machine.run(*STRICTLY, *create, typed=f"{PASSWORD}\n")
-    assert (created.returncode, created.stderr) == (0, "")
+    assert (created.returncode, created.stderr) == (0, f"database: {folder / 'the database.db'}\n")
     return machine
 
 
@@ -46,5 +46,5 @@ def test_a_strict_umask_counts_for_the_files_of_the_database(machine: Machine, s
 
 def test_a_home_that_does_not_exist_is_not_needed(machine: Machine) -> None:
     listed = machine.given(HOME="/nonexistent").run("tradingagents", "users", "list")
-    assert (listed.returncode, listed.stderr) == (0, "")
+    assert (listed.returncode, listed.stderr) == (0, f"database: {machine.folder / 'the database.db'}\n")
     assert EMAIL in listed.stdout
