@@ -402,24 +402,31 @@ async def relayed(
     what the server says on each connection, until it has said all.
     """
     answers: list[asyncio.Task[None]] = []
+    open_ends: list[asyncio.StreamWriter] = []
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(2**16):
-            await asyncio.sleep(seconds + len(data) / bytes_per_second)
-            writer.write(data)
+        with suppress(ConnectionError):
+            while data := await reader.read(2**16):
+                await asyncio.sleep(seconds + len(data) / bytes_per_second)
+                writer.write(data)
 
     async def relay(from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         place = f"{database.url.query['host']}/.s.PGSQL.{database.url.query['port']}"
         from_server, to_server = await asyncio.open_unix_connection(place)
+        open_ends.extend((to_client, to_server))
         answers.append(asyncio.create_task(pump(from_server, to_client)))
-        with suppress(ConnectionError):
-            await pump(from_client, to_server)
-        to_client.close()
+        await pump(from_client, to_server)
         to_server.close()
 
     async with await asyncio.start_server(relay, "127.0.0.1") as server:
         host, port = server.sockets[0].getsockname()
         yield Database(database.url.set(host=host, port=port, query={"ssl": "disable"})), answers
+    for writer in open_ends:
+        writer.transport.abort()
+    for writer in open_ends:
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+    await asyncio.wait(answers)
 
 
 @pytest.mark.anyio
