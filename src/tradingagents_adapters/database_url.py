@@ -167,8 +167,12 @@ def read_database_url(value: object) -> URL:
 
 
 def shown_url(url: URL) -> str:
-    """A URL as others may read it: without passwords."""
-    return url.difference_update_query(["sslpassword"]).render_as_string(hide_password=True)
+    """A database as people are told of it: where it is and who connects, without passwords and parameters."""
+    if url.get_backend_name() == "sqlite":
+        return str(Path(url.database or "").absolute())
+    read = PostgresqlUrl.of(url)
+    places = ",".join(f"{host or ''}{f':{port}' if port else ''}" for host, port in read.addresses)
+    return f"postgresql://{f'{read.user}@' if read.user else ''}{places}/{read.database or ''}"
 
 
 def _check_driver(scheme: str) -> None:

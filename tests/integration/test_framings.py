@@ -212,4 +212,4 @@ def test_serve_takes_a_login_that_offers_an_upgrade(servers: dict[str, Server]) 
         },
     )
     assert response.status_code == 200
-    assert list(response.json()) == ["access_token", "token_type"]
+    assert list(response.json()) == ["access_token", "token_type", "expires_in"]

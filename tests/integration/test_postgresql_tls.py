@@ -422,7 +422,8 @@ def test_one_url_works_in_alembic_in_every_command_and_in_the_service(
     assert (upgraded.returncode, upgraded.stdout) == (0, ""), upgraded.stderr
     for command in (("tradingagents", "migrate"), ("tradingagents", "users", "list")):
         ended = machine.run(*command)
-        assert (ended.returncode, ended.stderr) == (0, "")
+        database = f"postgresql://ann@{NAME}:{server.port}/{empty.url.database}"
+        assert (ended.returncode, ended.stderr) == (0, f"database: {database}\n")
     created = machine.run(
         "tradingagents", "users", "create", "ann@example.com", "--password-stdin", typed="Secret123\n"
     )
@@ -482,7 +483,8 @@ async def test_the_same_parameters_work_in_front_of_pgbouncer(
             right = {"DATABASE_URL": f"{setting}{authority.certificate}", "DATABASE_PGBOUNCER": "true"}
             for command in (("tradingagents", "migrate"), ("tradingagents", "users", "list")):
                 ended = Machine(tmp_path, right).run(*command)
-                assert (ended.returncode, ended.stderr) == (0, "")
+                database = f"postgresql://{account}/{direct.url.database}"
+                assert (ended.returncode, ended.stderr) == (0, f"database: {database}\n")
             wrong = right | {"DATABASE_URL": f"{setting}{other_authority.certificate}"}
             refusal = only_line(Machine(tmp_path, wrong).run("tradingagents", "users", "list"))
             assert "certificate verify failed" in refusal

@@ -225,7 +225,8 @@ def test_a_command_refuses_a_schema_of_a_later_version_in_one_line(
     machine_of_a_later_version: Machine, command: tuple[str, ...]
 ) -> None:
     refused = machine_of_a_later_version.run(*command)
-    assert only_line(refused).startswith("error: the database's schema ")
+    place = machine_of_a_later_version.folder / "tradingagents.db"
+    assert only_line(refused).startswith(f"error: {place}: the database's schema ")
     assert "9999" in only_line(refused)
     assert refused.returncode == 1
 

@@ -23,6 +23,7 @@ from api_client.models import (
     StrategyPage,
     StrategyUpdate,
     Token,
+    TokenErrorResponse,
     ValidationErrorResponse,
 )
 
@@ -31,8 +32,9 @@ stranger = Client(base_url=base_url)
 assert isinstance(health.sync(client=stranger), Health)
 
 refused = login.sync(client=stranger, body=LoginForm(username=username, password="wrong password"))
-assert isinstance(refused, ErrorResponse)
+assert isinstance(refused, TokenErrorResponse)
 assert refused.detail == "Incorrect e-mail or password"
+assert refused.error == "invalid_grant"
 
 token = login.sync(client=stranger, body=LoginForm(username=username, password=password))
 assert isinstance(token, Token)
