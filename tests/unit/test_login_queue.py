@@ -193,3 +193,64 @@ async def test_only_so_many_sources_and_successes_are_remembered(monkeypatch):
         line.queue.note_success(LoginAttempt.of(email=f"{number}@example.com", source="10.0.0.1"))
     gc.collect()
     assert [len(each._keys) for each in (line.queue._served, line.queue._succeeded)] == [20, 20]
+
+
+async def test_networks_and_sources_that_have_had_turns_take_them_in_rounds():
+    async with full() as line:
+        for source in ("203.0.113.1", "203.0.113.2", "198.51.100.1"):
+            await line.join(source)
+    line.served.clear()
+    async with line.queue.turn(attempt_of("192.0.2.1"), failures=0):
+        for number in range(2):
+            for source in ("203.0.113.1", "203.0.113.2", "198.51.100.1"):
+                await line.join(source, account=number)
+                await line.join(source, account=number + 10)
+    await asyncio.wait(line.tasks)
+    network = [source.rpartition(".")[0] for source in line.served]
+    assert network[:8] == ["203.0.113", "198.51.100"] * 4
+    of_the_first = [source for source in line.served if source.startswith("203")]
+    assert of_the_first == ["203.0.113.1", "203.0.113.2"] * 4
+
+
+async def test_who_has_failed_takes_nobodys_place_who_has_not(monkeypatch):
+    monkeypatch.setattr(login_queue, "WAITING_FOR_EACH_TURN", 3)
+    async with full() as line:
+        for number in range(3):
+            await line.join("198.51.100.1", account=number)
+        guesser = await line.join("203.0.113.1", failures=1)
+        assert isinstance(guesser.exception(), PasswordHasherBusy)
+        assert line.turned_away == 1
+    assert line.served == ["198.51.100.1"] * 3
+
+
+async def test_a_turn_is_not_given_to_one_who_was_cancelled_in_the_same_moment():
+    line = Line(RoundRobinLoginQueue(turns=1))
+    turn = line.queue.turn(attempt_of("192.0.2.1"), failures=0)
+    await turn.__aenter__()
+    gone = await line.join("198.51.100.1")
+    await line.join("198.51.100.2", failures=1)
+    gone.cancel()
+    # Nothing else runs in between.
+    await turn.__aexit__(None, None, None)
+    await asyncio.wait(line.tasks)
+    assert line.served == ["198.51.100.2"]
+
+
+async def test_one_who_was_cancelled_in_the_same_moment_is_not_sent_away(monkeypatch):
+    monkeypatch.setattr(login_queue, "WAITING_FOR_EACH_TURN", 1)
+    line = Line(RoundRobinLoginQueue(turns=1))
+    first = line.queue.turn(attempt_of("192.0.2.1"), failures=0)
+    await first.__aenter__()
+    guesser = await line.join("198.51.100.1", failures=1)
+    asyncio.get_running_loop().call_later(0.01, lambda: line.tasks.append(asyncio.create_task(leave(first))))
+    guesser.cancel()
+    async with line.queue.turn(attempt_of("203.0.113.7"), failures=0):
+        assert guesser.cancelled()
+
+
+async def leave(turn):
+    await turn.__aexit__(None, None, None)
+
+
+def attempt_of(source: str) -> LoginAttempt:
+    return LoginAttempt.of(email="somebody@example.com", source=source)

@@ -28,6 +28,7 @@ class Preparation:
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)
         self.begun = 0
+        self.was_cut = False
         self.has_begun = asyncio.Event()
         self.goes_on = asyncio.Event()
         self.goes_on.set()
@@ -35,7 +36,11 @@ class Preparation:
     async def __call__(self) -> None:
         self.begun += 1
         self.has_begun.set()
-        await self.goes_on.wait()
+        try:
+            await self.goes_on.wait()
+        except asyncio.CancelledError:
+            self.was_cut = True
+            raise
         if self.errors:
             raise self.errors.pop(0)
 
@@ -138,6 +143,9 @@ async def test_a_database_that_was_lost_is_prepared_again_and_the_log_says_both(
         readiness.lose("The file is gone")
     await readiness.ensure()
     assert preparation.begun == 2
+    # No outage, and so nothing to say.
+    await readiness.end()
+    await readiness.ensure()
     gone, back = (record.getMessage() for record in caplog.records)
     assert gone.startswith("The file is gone. Requests that need the database are answered with 503")
     assert back == "The database can be used now."
@@ -151,6 +159,7 @@ async def test_the_end_cuts_a_preparation_off_and_the_next_use_begins_another() 
     await preparation.has_begun.wait()
     async with asyncio.timeout(60):
         await readiness.end()
+    assert preparation.was_cut
     await asyncio.wait({waiting})
     assert waiting.cancelled() or waiting.exception()
     preparation.goes_on.set()

@@ -988,6 +988,20 @@ def test_no_block_of_the_store_is_open_while_a_password_is_hashed_or_verified(wo
     asyncio.run(story())
 
 
+def test_the_queue_is_told_of_logins_that_have_succeeded_and_of_no_others(world, monkeypatch):
+    async def story() -> None:
+        ann = await world.new_user()
+        noted: list[LoginAttempt] = []
+        monkeypatch.setattr(world.queue, "note_success", noted.append)
+        with pytest.raises(InvalidCredentials):
+            await world.do.login(email=ann.email, password="wrong password", source=SOURCE)
+        assert noted == []
+        await world.do.login(email=ann.email, password=PASSWORD, source=SOURCE)
+        assert noted == [LoginAttempt.of(email=ann.email, source=SOURCE)]
+
+    asyncio.run(story())
+
+
 def test_the_token_of_a_user_who_is_switched_off_is_refused_at_once(world):
     async def story() -> None:
         ann = await world.new_user()

@@ -97,7 +97,7 @@ class Readiness:
         if self._preparing is not None and self._loop is asyncio.get_running_loop():
             self._preparing.cancel()
             await asyncio.wait({self._preparing})
-        self._loop, self._is_ready = None, False
+        self._loop = None
 
     async def _prepare_once(self) -> None:
         try:
