@@ -42,8 +42,7 @@ from tradingagents_http.routes import auth, health, strategies
 GZIP_FROM_BYTES: Final = 1024
 
 GZIP_LEVEL: Final = 1
-"""The fastest: a page of strategies becomes a third of its size; with level 9 it takes five times as long for a few
-per cent less."""
+"""The fastest; higher levels take several times as long for a few bytes less."""
 
 
 def create_app(
