@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
+import httpx
 import pytest
 from in_process import PASSWORD, Api
 
 from tradingagents_adapters.memory import MemoryStore
 from tradingagents_core.ports import Store
+from tradingagents_http.app import create_app
+from tradingagents_http.pages import WHOLE_MAX_BYTES
 
 pytestmark = pytest.mark.anyio
 
@@ -251,3 +254,24 @@ async def test_a_page_may_send_every_header_and_read_the_id_of_a_request(api: Ap
     assert (preflight.status_code, preflight.headers["Access-Control-Allow-Headers"]) == (200, asked)
     answer = await api.ann.get(STRATEGIES, headers={"Origin": PAGE})
     assert "X-Request-ID" in answer.headers["Access-Control-Expose-Headers"].split(", ")
+
+
+async def test_headers_that_pages_may_send_can_be_limited(api: Api) -> None:
+    app = create_app(api.core, cors_origins=[PAGE], cors_allow_headers=["Authorization", "Content-Type"])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        asked = {"Origin": PAGE, "Access-Control-Request-Method": "GET"}
+        preflights = [
+            await client.options(STRATEGIES, headers=asked | {"Access-Control-Request-Headers": name})
+            for name in ("authorization", "traceparent")
+        ]
+    assert [preflight.status_code for preflight in preflights] == [200, 400]
+
+
+async def test_a_page_that_is_written_in_pieces_is_compressed_piece_by_piece(api: Api) -> None:
+    for number in range(30):
+        await api.ann.post(STRATEGIES, json={"name": f"{number}", "parameters": {"text": f"{number}" * 30_000}})
+    page = f"{STRATEGIES}?limit=1000"
+    plain = await api.ann.get(page, headers={"Accept-Encoding": "identity"})
+    assert len(plain.content) > WHOLE_MAX_BYTES
+    compressed = await api.ann.get(page, headers={"Accept-Encoding": "gzip"})
+    assert (compressed.headers["Content-Encoding"], compressed.content) == ("gzip", plain.content)

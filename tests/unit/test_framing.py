@@ -233,6 +233,7 @@ async def test_a_head_or_trailers_without_end_are_refused(before: bytes) -> None
     await connection.receive([before or b"GET /", *[b"x" * 1024] * 200])
 
     assert connection.written.startswith(b"HTTP/1.1 431 ")
+    assert b"\r\nx-request-id: " in connection.written
     assert connection.written.endswith(b'{"detail":"The headers should have at most %d bytes"}' % HEAD_MAX_BYTES)
     assert connection.is_closing()
     assert recorder.seen == []

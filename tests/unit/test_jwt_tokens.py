@@ -493,3 +493,25 @@ def test_a_token_that_is_too_long_costs_no_signature(monkeypatch):
     with pytest.raises(InvalidToken) as refused:
         tokens.verify(signed(compact(CLAIMS | {"jti": "x" * 4096})))
     assert refused.value.__cause__ is None
+
+
+def test_a_token_from_the_future_is_one_line_in_the_log_each_minute(clock, caplog):
+    ahead = service(clock=lambda: clock() + timedelta(minutes=5))
+    tokens = service(clock=clock)
+    early = [ahead.issue(user_id=7) for _ in range(3)]
+    for token in early:
+        assert_refused(token, tokens)
+    assert len(caplog.records) == 1
+    assert "signed 300 seconds from now" in caplog.text or "signed 299 seconds from now" in caplog.text
+    clock.move(timedelta(seconds=61))
+    assert_refused(early[0], tokens)
+    assert len(caplog.records) == 2
+
+
+def test_tokens_that_are_wrong_in_other_ways_are_not_in_the_log(clock, caplog):
+    tokens = service(clock=clock)
+    assert_refused(service(key="x" * 64, clock=lambda: clock() + timedelta(minutes=5)).issue(user_id=7), tokens)
+    expired = tokens.issue(user_id=7)
+    clock.move(timedelta(days=1))
+    assert_refused(expired, tokens)
+    assert not caplog.records

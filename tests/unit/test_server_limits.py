@@ -125,6 +125,7 @@ async def test_more_requests_at_once_than_allowed_are_answered_with_503_and_wait
     head, _, body = others[0].written.partition(b"\r\n\r\n")
 
     assert head.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nx-request-id: " in head
     assert b"retry-after: 1" in head
     assert b"x-content-type-options: nosniff" in head
     assert list(json.loads(body)) == ["detail"]

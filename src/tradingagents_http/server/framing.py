@@ -1,6 +1,7 @@
 """Which bytes of a connection belong to which request."""
 
 import json
+import secrets
 from typing import Final
 
 import httptools
@@ -118,6 +119,7 @@ def _answer(state: ServerState, status: int, detail: str) -> bytes:
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
+        (b"x-request-id", secrets.token_hex(8).encode()),
         (b"connection", b"close"),
     ]
     return b"".join([STATUS_LINE[status], *(b"%s: %s\r\n" % header for header in headers), b"\r\n", body])

@@ -4,10 +4,12 @@ import asyncio
 from typing import Any, Final
 
 from tradingagents_http.errors import error_response
-from tradingagents_http.middleware import SafeHeaders
+from tradingagents_http.middleware import RequestIds, SafeHeaders
 from tradingagents_http.server.framing import FramedRequests
 
-_BUSY: Final = SafeHeaders(error_response(503, "Too many requests at once; try again shortly", {"Retry-After": "1"}))
+_BUSY: Final = RequestIds(
+    SafeHeaders(error_response(503, "Too many requests at once; try again shortly", {"Retry-After": "1"}))
+)
 
 
 class LimitedRequests(FramedRequests):
