@@ -4,6 +4,7 @@ import asyncio
 import logging
 import shutil
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from pathlib import Path
@@ -367,3 +368,13 @@ async def test_the_outcome_of_a_commit_is_settled_before_a_cancelled_caller_goes
     with pytest.raises(asyncio.CancelledError):
         await caller
     assert await names(store, ann) == ["a"]
+
+
+async def test_callers_who_come_at_once_open_one_connection_to_read_and_one_to_write(file: Path) -> None:
+    before = threading.active_count()
+    async with open_database(sqlite_settings(file)) as database:
+        store = SqlStore(database)
+        users = await asyncio.gather(*[add_user(store, f"user{number}@example.com") for number in range(5)])
+        await asyncio.gather(*[names(store, user) for user in users])
+        assert threading.active_count() <= before + 2
+    assert threading.active_count() == before
