@@ -378,3 +378,50 @@ async def test_callers_who_come_at_once_open_one_connection_to_read_and_one_to_w
         await asyncio.gather(*[names(store, user) for user in users])
         assert threading.active_count() <= before + 2
     assert threading.active_count() == before
+
+
+async def test_a_file_that_is_replaced_while_it_is_opened_is_not_used(
+    file: Path, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files_of = adapter._Files.of
+
+    def replace_and_look(path: Path) -> adapter._Files:
+        if is_there(backup):
+            put(backup, file)
+        return files_of(path)
+
+    monkeypatch.setattr(adapter._Files, "of", replace_and_look)
+    async with open_database(sqlite_settings(file)) as database:
+        with pytest.raises(StoreUnavailable) as refused:
+            await add_user(SqlStore(database), "lost@example.com")
+        assert "replaced" in refused.value.reason
+        await add_user(SqlStore(database), "kept@example.com")
+    assert emails(file) == ["kept@example.com"]
+
+
+async def test_a_file_that_is_replaced_between_a_read_and_the_first_write_is_noticed(
+    store: SqlStore, file: Path, backup: Path
+) -> None:
+    async with store.read() as view:
+        assert await view.list_users() == []
+    put(backup, file)
+    with pytest.raises(StoreUnavailable):
+        await add_user(store, "lost@example.com")
+    await add_user(store, "kept@example.com")
+    assert emails(file) == ["kept@example.com"]
+
+
+async def test_a_log_that_cannot_be_written_into_the_old_file_is_not_removed(
+    store: SqlStore, file: Path, backup: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(adapter, "BUSY_SECONDS", 0.1)
+    with closing(sqlite3.connect(file, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM users").fetchall()
+        await add_user(store, "ann@example.com")
+        put(backup, file)
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                await add_user(store, "lost@example.com")
+    assert is_there(file.with_name("store.db-wal"))
+    assert any("its log cannot be written into the old file" in line for line in lines_about(file, caplog))
