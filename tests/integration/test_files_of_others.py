@@ -4,6 +4,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,9 +31,8 @@ def as_somebody(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
         return ()
     if shutil.which("setpriv") is None:
         pytest.skip("there is no setpriv on this machine")
-    readable = subprocess.run(
-        (*AS_SOMEBODY, shutil.which("tradingagents") or "true", "secret"), check=False, capture_output=True
-    )
+    command = Path(sys.executable).with_name("tradingagents")
+    readable = subprocess.run((*AS_SOMEBODY, command, "secret"), check=False, capture_output=True)
     if readable.returncode != 0:
         pytest.skip("another user may not run the commands of this checkout")
     return AS_SOMEBODY
