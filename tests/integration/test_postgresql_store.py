@@ -418,6 +418,7 @@ async def relayed(
     what the server says on each connection, until it has said all.
     """
     answers: list[asyncio.Task[None]] = []
+    relays: list[asyncio.Task[None]] = []
     open_ends: list[asyncio.StreamWriter] = []
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -427,22 +428,30 @@ async def relayed(
                 writer.write(data)
 
     async def relay(from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        open_ends.append(to_client)
         place = f"{database.url.query['host']}/.s.PGSQL.{database.url.query['port']}"
         from_server, to_server = await asyncio.open_unix_connection(place)
-        open_ends.extend((to_client, to_server))
+        open_ends.append(to_server)
         answers.append(asyncio.create_task(pump(from_server, to_client)))
         await pump(from_client, to_server)
         to_server.close()
 
-    async with await asyncio.start_server(relay, "127.0.0.1") as server:
+    def take(from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        relays.append(asyncio.create_task(relay(from_client, to_client)))
+
+    async with await asyncio.start_server(take, "127.0.0.1") as server:
         host, port = server.sockets[0].getsockname()
         yield Database(database.url.set(host=host, port=port, query={"ssl": "disable"})), answers
+    for _ in range(STEPS):
+        # Until connections that came last have been taken.
+        await asyncio.sleep(0)
+    for task in (*relays, *answers):
+        task.cancel()
+    await asyncio.wait((*relays, *answers))
     for writer in open_ends:
         writer.transport.abort()
-    for writer in open_ends:
         with suppress(ConnectionError):
             await writer.wait_closed()
-    await asyncio.wait(answers)
 
 
 @pytest.mark.anyio
