@@ -25,7 +25,7 @@ OFF: Final = (
     replace(
         SERVICE,
         name="asyncio's own loop, and h11",
-        command=("uvicorn", "tradingagents_http.main:app", "--loop", "asyncio", "--http", "h11", *_PLAIN),
+        command=("uvicorn", "tradingagents_service.asgi:app", "--loop", "asyncio", "--http", "h11", *_PLAIN),
     ),
 )
 

@@ -15,6 +15,6 @@ def _stand_back() -> None:
 
 argon2_passwords._stand_back = _stand_back  # noqa: SLF001
 
-from tradingagents_http.main import app  # noqa: E402
+from tradingagents_service.asgi import app  # noqa: E402
 
 __all__ = ["app"]

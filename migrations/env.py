@@ -9,7 +9,7 @@ from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from tradingagents_adapters.settings import ConfigurationError, DatabaseSettings, load_settings
+from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.sql import open_database
 from tradingagents_adapters.sql.database import naming
 from tradingagents_adapters.sql.engine import transaction
@@ -17,6 +17,7 @@ from tradingagents_adapters.sql.revision import has_newer_schema
 from tradingagents_adapters.sql.schema import check_database, check_references, take_turns, write_needs
 from tradingagents_adapters.sql.tables import metadata
 from tradingagents_core.errors import StoreUnavailable, explained
+from tradingagents_service.settings import DatabaseSettings, load_settings
 
 log = logging.getLogger("alembic.runtime.migration")
 
@@ -37,11 +38,11 @@ def run(connection: Connection) -> None:
 
 async def run_on_own_connection() -> None:
     """Run what was asked for in the database of DATABASE_URL; of several processes one works and the rest wait."""
-    settings = load_settings(DatabaseSettings)
-    database = open_database(settings)
+    options = load_settings(DatabaseSettings).database
+    database = open_database(options)
     with naming(database.name):
         try:
-            async with transaction(settings) as connection:
+            async with transaction(options) as connection:
                 await connection.run_sync(run)
         except CommandError as error:
             async with database:

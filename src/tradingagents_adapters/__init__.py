@@ -1,1 +1,1 @@
-"""The outside world behind the ports: stores, tokens, password hashes, settings, and the container that joins them."""
+"""The outside world behind the ports: stores, tokens, password hashes, limits of logins."""

@@ -102,7 +102,7 @@ _INSTEAD: Final[Mapping[str, str]] = {
     "pgbouncer": "set DATABASE_PGBOUNCER",
     "connection_limit": "set DATABASE_POOL_SIZE",
     "pool_size": "set DATABASE_POOL_SIZE",
-    "max_overflow": "set DATABASE_POOL_OVERFLOW",
+    "max_overflow": "set DATABASE_POOL_SIZE",
     "pool_timeout": "set DATABASE_POOL_TIMEOUT",
     "schema": "write options=-csearch_path%3DNAME",
     "currentSchema": "write options=-csearch_path%3DNAME",

@@ -18,17 +18,10 @@ import typer
 
 from tradingagents_adapters.argon2_passwords import Argon2PasswordHasher
 from tradingagents_adapters.clock import utc_now
-from tradingagents_adapters.container import Container, running
+from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.jwt_tokens import JwtTokenService
 from tradingagents_adapters.login_queue import RoundRobinLoginQueue
 from tradingagents_adapters.memory import MemoryLoginFailures, MemoryStore
-from tradingagents_adapters.settings import (
-    AccountSettings,
-    ConfigurationError,
-    DatabaseSettings,
-    Settings,
-    load_settings,
-)
 from tradingagents_adapters.sql import DataWouldBeDropped, open_database
 from tradingagents_adapters.sql import migrate as migrate_schema
 from tradingagents_adapters.sql.database import naming
@@ -40,6 +33,9 @@ from tradingagents_core.use_cases.users import ActivateUser, CreateUser, Deactiv
 from tradingagents_http.app import create_app
 from tradingagents_http.server.run import ServerOptions
 from tradingagents_http.server.run import serve as serve_http
+from tradingagents_service import APPLICATION
+from tradingagents_service.container import Container, running
+from tradingagents_service.settings import AccountSettings, DatabaseSettings, Settings, load_settings
 
 KEY_BYTES: Final = 64
 """Enough for every algorithm that can be chosen."""
@@ -115,6 +111,7 @@ def serve(
         os.environ["ROOT_PATH"] = root_path
     load_settings(Settings)
     serve_http(
+        APPLICATION,
         ServerOptions(
             host=host,
             port=port,
@@ -126,7 +123,7 @@ def serve(
             graceful_timeout=graceful_timeout,
             limit_concurrency=limit_concurrency,
             access_log=access_log,
-        )
+        ),
     )
 
 
@@ -139,12 +136,12 @@ def migrate(
     yes: Annotated[bool, typer.Option("--yes", help="Drop what holds data without asking.")] = False,
 ) -> None:
     """Bring the database's schema up to date, or to a revision."""
-    settings = load_settings(DatabaseSettings)
-    name = open_database(settings).name
+    database = load_settings(DatabaseSettings).database
+    name = open_database(database).name
 
     def go(*, may_drop: bool) -> None:
         with naming(name):
-            asyncio.run(migrate_schema(settings, to=to, may_drop=may_drop))
+            asyncio.run(migrate_schema(database, to=to, may_drop=may_drop))
 
     try:
         go(may_drop=yes)
@@ -189,7 +186,7 @@ def create_user(
     """Create an account. The password is asked for twice."""
     if if_none and _run(_read_users, says_which=False):
         typer.echo("There is an account already; none was created.")
-        _say_which(open_database(load_settings(DatabaseSettings)).name)
+        _say_which(open_database(load_settings(DatabaseSettings).database).name)
         return
     password = _password(from_stdin=password_stdin)
 

@@ -18,11 +18,12 @@ from sqlalchemy.engine import URL
 
 from tradingagents_adapters.argon2_passwords import Argon2PasswordHasher
 from tradingagents_adapters.clock import utc_now
+from tradingagents_adapters.database_url import read_database_url
 from tradingagents_adapters.jwt_tokens import JwtTokenService
 from tradingagents_adapters.login_queue import RoundRobinLoginQueue
 from tradingagents_adapters.memory import MemoryLoginFailures, MemoryStore
-from tradingagents_adapters.settings import DatabaseSettings
 from tradingagents_adapters.sql import open_database
+from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.schema import migrate
 from tradingagents_adapters.sql.store import SqlStore
 from tradingagents_conformance import OpenStore
@@ -67,7 +68,7 @@ def databases(request: pytest.FixtureRequest) -> Databases:
 def migrated(databases: Databases) -> Iterator[Database]:
     """A database with the newest tables, which nobody uses but as a template."""
     with databases.fresh() as database:
-        asyncio.run(migrate(DatabaseSettings(database_url=database.setting)))
+        asyncio.run(migrate(DatabaseOptions(url=read_database_url(database.setting))))
         yield database
 
 
@@ -75,7 +76,7 @@ def migrated(databases: Databases) -> Iterator[Database]:
 def migrated_on_server(postgresql_server: PostgresqlServer) -> Iterator[Database]:
     """The same on the shared server, wherever ordinary tests have theirs."""
     with postgresql_server.databases.fresh() as database:
-        asyncio.run(migrate(DatabaseSettings(database_url=database.setting)))
+        asyncio.run(migrate(DatabaseOptions(url=read_database_url(database.setting))))
         yield database
 
 
@@ -108,8 +109,8 @@ def open_memory_store() -> OpenStore:
     return open_store
 
 
-def sqlite_settings(file: Path) -> DatabaseSettings:
-    return DatabaseSettings(database_url=URL.create("sqlite+aiosqlite", database=str(file)))
+def sqlite_settings(file: Path) -> DatabaseOptions:
+    return DatabaseOptions(url=URL.create("sqlite+aiosqlite", database=str(file)))
 
 
 @pytest.fixture(scope="session")
@@ -144,7 +145,7 @@ def open_postgresql_store(database_of_stores: Database) -> OpenStore:
         connection = await asyncpg.connect(database_of_stores.dsn)
         await connection.execute("SET lock_timeout = '10s'; TRUNCATE users, strategies RESTART IDENTITY")
         await connection.close()
-        async with open_database(DatabaseSettings(database_url=database_of_stores.setting)) as database:
+        async with open_database(DatabaseOptions(url=read_database_url(database_of_stores.setting))) as database:
             yield SqlStore(database)
 
     return open_store

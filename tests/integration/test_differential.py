@@ -20,12 +20,13 @@ from postgresql import Database
 from sqlalchemy.engine import URL
 
 from tradingagents_adapters.argon2_passwords import Argon2PasswordHasher
+from tradingagents_adapters.database_url import read_database_url
 from tradingagents_adapters.jwt_tokens import JwtTokenService
 from tradingagents_adapters.login_queue import RoundRobinLoginQueue
 from tradingagents_adapters.memory import MemoryLoginFailures, MemoryStore
-from tradingagents_adapters.settings import DatabaseSettings
 from tradingagents_adapters.sql import open_database
 from tradingagents_adapters.sql.login_failures import SqlLoginFailures
+from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.schema import migrate
 from tradingagents_adapters.sql.store import SqlStore
 from tradingagents_core.domain.parameters import PARAMETERS_MAX_BYTES, PARAMETERS_MAX_DEPTH
@@ -420,7 +421,7 @@ async def services(
             return Service(core, await stack.enter_async_context(httpx.AsyncClient(transport=transport)))
 
         async def over_sql(url: URL) -> Service:
-            settings = DatabaseSettings(database_url=url)
+            settings = DatabaseOptions(url=read_database_url(url))
             await migrate(settings)
             database = await stack.enter_async_context(open_database(settings))
             return await over(SqlStore(database), SqlLoginFailures(database))

@@ -13,8 +13,10 @@ from typing import Final
 import pytest
 from postgresql import Database, Databases, program
 
-from tradingagents_adapters.settings import ConfigurationError, DatabaseSettings
+from tradingagents_adapters.database_url import read_database_url
+from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.sql import open_checked_database
+from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.revision import REVISION
 from tradingagents_adapters.sql.store import SqlStore
 from tradingagents_core.domain.parameters import Parameters
@@ -101,11 +103,11 @@ def restore(dump: Path, target: Database, options: Sequence[str], *, stops_at_er
         program("pg_restore", "--exit-on-error", *options, f"--dbname={target.dsn}", str(dump))
 
 
-async def used(settings: DatabaseSettings) -> tuple[list[str], int, int]:
+async def used(settings: DatabaseOptions) -> tuple[list[str], int, int]:
     """Store a strategy and an account, as the service does; the owner's strategies, their number, the account's id."""
     at = datetime(2024, 1, 16, tzinfo=UTC)
     content = StrategyContent(name="new", description=None, parameters=Parameters.from_store("{}"), is_active=True)
-    async with open_checked_database(settings) as database:
+    async with open_checked_database(settings, migrates=False) as database:
         await database.prepare()
         store = SqlStore(database)
         async with store.write() as work:
@@ -129,7 +131,11 @@ def test_a_restored_dump_is_what_was_dumped_and_the_service_works_on_it(
                 f"SELECT * FROM {table} ORDER BY id"
             )
         assert restored.sql(COUNTS) == RIGHT_COUNTS
-        assert asyncio.run(used(DatabaseSettings(database_url=restored.setting))) == (["a", "b", "c", "new"], 4, 4)
+        assert asyncio.run(used(DatabaseOptions(url=read_database_url(restored.setting)))) == (
+            ["a", "b", "c", "new"],
+            4,
+            4,
+        )
         assert restored.sql(COUNTS) == ["1|4|3", "2|1|0", "3|0|0", "4|0|0"]
 
 
@@ -140,7 +146,11 @@ def test_data_restored_with_the_tables_of_the_migrations_is_complete_though_psql
     with databases.fresh(migrated) as restored:
         restore(data, restored, (), stops_at_errors=False)
         assert restored.sql(COUNTS) == RIGHT_COUNTS
-        assert asyncio.run(used(DatabaseSettings(database_url=restored.setting))) == (["a", "b", "c", "new"], 4, 4)
+        assert asyncio.run(used(DatabaseOptions(url=read_database_url(restored.setting)))) == (
+            ["a", "b", "c", "new"],
+            4,
+            4,
+        )
 
 
 def test_the_data_of_an_older_schema_beside_the_revision_of_the_newest_is_refused_with_what_mends_it(
@@ -151,9 +161,13 @@ def test_the_data_of_an_older_schema_beside_the_revision_of_the_newest_is_refuse
     with databases.fresh(migrated) as restored:
         restore(data, restored, ())
         with pytest.raises(ConfigurationError, match=f"0004 and {REVISION}.*: run DELETE FROM ") as refused:
-            asyncio.run(used(DatabaseSettings(database_url=restored.setting)))
+            asyncio.run(used(DatabaseOptions(url=read_database_url(restored.setting))))
         restored.sql(str(refused.value).rpartition(": run ")[2])
-        assert asyncio.run(used(DatabaseSettings(database_url=restored.setting))) == (["a", "b", "c", "new"], 4, 4)
+        assert asyncio.run(used(DatabaseOptions(url=read_database_url(restored.setting)))) == (
+            ["a", "b", "c", "new"],
+            4,
+            4,
+        )
 
 
 def test_users_that_are_restored_without_their_strategies_have_none(
@@ -211,5 +225,5 @@ def test_a_dump_of_a_sqlite_file_is_restored_with_the_right_counts(
         target.commit()
         counts = ["|".join(map(str, row)) for row in target.execute(COUNTS)]
     assert counts == RIGHT_COUNTS
-    settings = DatabaseSettings(database_url=f"sqlite:///{restored}")
+    settings = DatabaseOptions(url=read_database_url(f"sqlite:///{restored}"))
     assert asyncio.run(used(settings)) == (["a", "b", "c", "new"], 4, 4)

@@ -11,10 +11,11 @@ import pytest
 from postgresql import Database, eventually
 from sqlalchemy.engine import URL
 
+from tradingagents_adapters.database_url import read_database_url
 from tradingagents_adapters.memory import MemoryLoginFailures
-from tradingagents_adapters.settings import DatabaseSettings
 from tradingagents_adapters.sql import open_database
 from tradingagents_adapters.sql.login_failures import SqlLoginFailures
+from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.schema import migrate
 from tradingagents_conformance import LoginFailuresContract
 from tradingagents_core.domain.login_throttle import FORGOTTEN_AFTER, FailureCount
@@ -26,25 +27,25 @@ NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, UTC)
 
 
 @asynccontextmanager
-async def over_sql(settings: DatabaseSettings) -> AsyncIterator[LoginFailures]:
+async def over_sql(settings: DatabaseOptions) -> AsyncIterator[LoginFailures]:
     await migrate(settings)
     async with open_database(settings) as database:
         yield SqlLoginFailures(database)
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> DatabaseSettings | None:
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> DatabaseOptions | None:
     """Where the counts are kept; nowhere but in memory for the first."""
     if request.param == "memory":
         return None
     if request.param == "sqlite":
-        return DatabaseSettings(database_url=URL.create("sqlite+aiosqlite", database=str(tmp_path / "failures.db")))
+        return DatabaseOptions(url=URL.create("sqlite+aiosqlite", database=str(tmp_path / "failures.db")))
     database: Database = request.getfixturevalue("database")
-    return DatabaseSettings(database_url=database.setting)
+    return DatabaseOptions(url=read_database_url(database.setting))
 
 
 @pytest.fixture
-async def failures(settings: DatabaseSettings | None) -> AsyncIterator[LoginFailures]:
+async def failures(settings: DatabaseOptions | None) -> AsyncIterator[LoginFailures]:
     if settings is None:
         yield MemoryLoginFailures()
     else:
@@ -112,7 +113,7 @@ async def test_what_is_cleared_has_no_count(failures: LoginFailures) -> None:
 async def on_postgresql(database: Database) -> AsyncIterator[tuple[LoginFailures, asyncpg.Connection]]:
     """The counts, and another session in the same database."""
     other = await asyncpg.connect(database.dsn)
-    async with over_sql(DatabaseSettings(database_url=database.setting)) as failures:
+    async with over_sql(DatabaseOptions(url=read_database_url(database.setting))) as failures:
         yield failures, other
     await other.close()
 

@@ -15,11 +15,11 @@ from callers import LIMIT, STRATEGIES, new_tokens
 from postgresql import Database, Databases, PostgresqlServer, eventually, running_pgbouncer, running_server
 from processes import KEY, UVICORN, Machine
 
-from tradingagents_adapters.container import Container
-from tradingagents_adapters.settings import DatabaseSettings
 from tradingagents_conformance.examples import add_strategy, add_user, names
 from tradingagents_core.errors import StoreUnavailable
 from tradingagents_core.ports import Store
+from tradingagents_service.container import Container
+from tradingagents_service.settings import DatabaseSettings
 
 pytestmark = pytest.mark.anyio
 
@@ -59,8 +59,7 @@ def database(direct: Database, pooled: Databases) -> Database:
 @asynccontextmanager
 async def opened(database: Database) -> AsyncIterator[Store]:
     """A store as the service makes it behind pgbouncer."""
-    settings = DatabaseSettings(database_url=database.setting, database_pgbouncer=True, database_pool_size=10)
-    container = Container(settings=settings)
+    container = Container(settings=DatabaseSettings(database_url=database.setting, database_pgbouncer=True))
     async with container.database():
         yield container.store()
 

@@ -13,8 +13,9 @@ from callers import LIMIT, Callers, assert_healthy, assert_refused, new_tokens, 
 from postgresql import Database, PostgresqlServer, eventually, in_use, running_server, statements
 from processes import KEY, UVICORN, Machine, Server, only_line
 
-from tradingagents_adapters.settings import DatabaseSettings
+from tradingagents_adapters.database_url import read_database_url
 from tradingagents_adapters.sql import open_database
+from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.store import SqlStore
 from tradingagents_conformance.examples import CREATED, add_strategy, add_user, names
 from tradingagents_core.domain.strategy import StrategyContent
@@ -344,7 +345,7 @@ async def test_a_commit_whose_answer_does_not_come_is_503_and_is_not_repeated(
 
 @asynccontextmanager
 async def opened(database: Database) -> AsyncIterator[SqlStore]:
-    async with open_database(DatabaseSettings(database_url=database.setting)) as connections:
+    async with open_database(DatabaseOptions(url=read_database_url(database.setting))) as connections:
         yield SqlStore(connections)
         assert in_use(connections) == 0
 

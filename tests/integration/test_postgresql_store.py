@@ -19,10 +19,11 @@ from postgresql import Database, PostgresqlServer, eventually, in_use, statement
 from processes import CHECKOUT, Machine
 from sqlalchemy import text
 
-from tradingagents_adapters.settings import DatabaseSettings, load_settings
+from tradingagents_adapters.database_url import read_database_url
 from tradingagents_adapters.sql import open_database
 from tradingagents_adapters.sql import postgresql as adapter
 from tradingagents_adapters.sql.database import Database as SqlDatabase
+from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.store import SqlStore
 from tradingagents_conformance import OpenStore, StoreContract
 from tradingagents_conformance.examples import CHANGED, CREATED, add_strategy, add_user, names
@@ -30,6 +31,7 @@ from tradingagents_core.domain.page import PAGE_LIMIT_DEFAULT
 from tradingagents_core.domain.strategy import StrategyContent
 from tradingagents_core.domain.user import User
 from tradingagents_core.errors import StoreUnavailable
+from tradingagents_service.settings import DatabaseSettings, load_settings
 
 STRATEGIES: Final = "/api/v1/strategies"
 LOGIN: Final = "/api/v1/auth/login"
@@ -50,9 +52,9 @@ class TestPostgresqlStore(StoreContract):
 
 
 @asynccontextmanager
-async def opened(database: Database, **settings: object) -> AsyncIterator[tuple[SqlStore, SqlDatabase]]:
+async def opened(database: Database, **limits: Any) -> AsyncIterator[tuple[SqlStore, SqlDatabase]]:
     """A store over a database, and the connections under it."""
-    async with open_database(DatabaseSettings(database_url=database.setting, **settings)) as connections:
+    async with open_database(DatabaseOptions(url=read_database_url(database.setting), **limits)) as connections:
         yield SqlStore(connections), connections
 
 
@@ -75,10 +77,10 @@ async def test_every_way_to_write_the_scheme_is_taken_as_asyncpg(
     database: Database, monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database.setting.replace("postgresql+asyncpg", scheme, 1))
-    settings = load_settings(DatabaseSettings)
-    async with open_database(settings) as connections:
+    options = load_settings(DatabaseSettings).database
+    async with open_database(options) as connections:
         await add_user(SqlStore(connections), "ann@example.com")
-    assert settings.database_url.drivername == "postgresql+asyncpg"
+    assert options.url.drivername == "postgresql+asyncpg"
     assert database.sql("SELECT email FROM users") == ["ann@example.com"]
 
 
@@ -114,7 +116,7 @@ def test_the_commands_reach_a_database_whose_password_needs_escaping(hard_to_wri
 
 @pytest.mark.anyio
 async def test_settings_made_from_a_url_object_keep_its_password(hard_to_write: Database) -> None:
-    async with open_database(DatabaseSettings(database_url=hard_to_write.url)) as connections:
+    async with open_database(DatabaseOptions(url=read_database_url(hard_to_write.url))) as connections:
         assert (await connections.read(text("SELECT 1 AS one")))[0]["one"] == 1
 
 
@@ -309,13 +311,13 @@ async def test_the_sessions_have_the_documented_timeouts(database: Database) -> 
 
 
 @pytest.mark.anyio
-async def test_a_process_opens_as_many_connections_as_pool_size_and_overflow_say(
+async def test_a_process_has_at_most_as_many_connections_as_the_pool_size_says(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in {"SIZE": "2", "OVERFLOW": "1", "TIMEOUT": "0.2"}.items():
+    for name, value in {"SIZE": "3", "TIMEOUT": "0.2"}.items():
         monkeypatch.setenv(f"DATABASE_POOL_{name}", value)
     monkeypatch.setenv("DATABASE_URL", database.setting)
-    async with open_database(load_settings(DatabaseSettings)) as connections:
+    async with open_database(load_settings(DatabaseSettings).database) as connections:
         async with taken(connections), taken(connections), taken(connections):
             with pytest.raises(StoreUnavailable):
                 async with taken(connections):
@@ -331,7 +333,7 @@ async def test_a_process_opens_as_many_connections_as_pool_size_and_overflow_say
 @pytest.mark.anyio
 async def test_an_exhausted_pool_is_503_with_retry_after_within_five_seconds(database: Database, api_over) -> None:
     async with (
-        opened(database, database_pool_size=1, database_pool_overflow=1) as (store, connections),
+        opened(database, pool_size=2) as (store, connections),
         api_over(store) as api,
     ):
         async with taken(connections), taken(connections), asyncio.timeout(LIMIT):
@@ -346,7 +348,7 @@ async def test_an_exhausted_pool_is_503_with_retry_after_within_five_seconds(dat
 
 @pytest.mark.anyio
 async def test_more_callers_than_connections_are_all_served(database: Database) -> None:
-    async with opened(database, database_pool_size=2, database_pool_overflow=0) as (store, _):
+    async with opened(database, pool_size=2) as (store, _):
         owners = [await add_user(store, f"{number}@example.com") for number in range(20)]
         await asyncio.gather(*[add_strategy(store, owner, "a") for owner in owners])
         assert [await names(store, owner) for owner in owners] == [["a"]] * 20
@@ -506,7 +508,7 @@ async def add_user_patiently(store: SqlStore) -> User:
 async def test_a_large_page_has_more_time_than_a_small_one(database: Database) -> None:
     async with (
         relayed(database, bytes_per_second=3e6) as (behind, _),
-        opened(behind, database_statement_timeout=0.3, database_answer_timeout=0.5) as (store, connections),
+        opened(behind, statement_timeout=0.3, answer_timeout=0.5) as (store, connections),
     ):
         ann = await add_user_patiently(store)
         database.sql(
@@ -718,7 +720,7 @@ async def test_callers_that_are_cancelled_while_they_wait_for_a_connection_leave
     database: Database,
 ) -> None:
     async with (
-        opened(database, database_pool_size=1, database_pool_overflow=0) as (store, connections),
+        opened(database, pool_size=1) as (store, connections),
         session(database) as other,
     ):
         ann = await add_user(store, "ann@example.com")
@@ -750,7 +752,7 @@ async def test_a_column_that_is_widened_under_a_running_service_costs_nobody_an_
 
 @pytest.mark.anyio
 async def test_a_block_whose_statement_a_migration_has_made_invalid_is_refused_for_now(database: Database) -> None:
-    async with opened(database, database_pool_size=1, database_pool_overflow=0) as (store, _):
+    async with opened(database, pool_size=1) as (store, _):
         ann = await add_user(store, "ann@example.com")
         strategy = await add_strategy(store, ann, "a")
         async with session(database) as other:

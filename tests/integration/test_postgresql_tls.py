@@ -17,10 +17,12 @@ from postgresql import LOOPBACK, Database, PostgresqlServer, running_pgbouncer, 
 from processes import CHECKOUT, KEY, UVICORN, Machine, only_line
 from sqlalchemy import text
 
-from tradingagents_adapters.settings import ConfigurationError, DatabaseSettings
+from tradingagents_adapters.database_url import read_database_url
+from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.sql import open_database
 from tradingagents_adapters.sql import postgresql as adapter
 from tradingagents_adapters.sql.engine import connected
+from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_core.errors import StoreUnavailable
 
 pytestmark = pytest.mark.anyio
@@ -118,7 +120,7 @@ ASKED: Final = text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
 
 async def is_encrypted(setting: str) -> bool:
     """Whether the service's connection goes over TLS, and so that of the migrations."""
-    settings = DatabaseSettings(database_url=setting)
+    settings = DatabaseOptions(url=read_database_url(setting))
     async with open_database(settings) as database:
         service = bool((await database.read(ASKED))[0]["ssl"])
     async with connected(settings) as connection:
@@ -129,7 +131,7 @@ async def is_encrypted(setting: str) -> bool:
 
 async def refused(setting: str) -> str:
     """Why the service gets no connection, and neither do the migrations."""
-    settings = DatabaseSettings(database_url=setting)
+    settings = DatabaseOptions(url=read_database_url(setting))
     async with open_database(settings) as database:
         with pytest.raises(StoreUnavailable) as service:
             await database.read(ASKED)
@@ -218,7 +220,7 @@ async def test_without_an_authority_nothing_can_be_verified(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(ValueError, match="should say with sslrootcert=FILE which authorities"):
-        DatabaseSettings(database_url=url(server, sslmode=mode))
+        DatabaseOptions(url=read_database_url(url(server, sslmode=mode)))
 
 
 async def test_verify_full_wants_the_name_of_the_certificate_and_verify_ca_does_not(
@@ -241,7 +243,7 @@ async def test_a_file_that_is_lost_while_the_service_runs_is_why_it_has_no_datab
     server: PostgresqlServer, authority: Authority, tmp_path: Path
 ) -> None:
     file = Path(shutil.copy(authority.certificate, tmp_path))
-    settings = DatabaseSettings(database_url=url(server, sslmode="verify-full", sslrootcert=file))
+    settings = DatabaseOptions(url=read_database_url(url(server, sslmode="verify-full", sslrootcert=file)))
     file.unlink()  # noqa: ASYNC240
     async with open_database(settings) as database:
         with pytest.raises(StoreUnavailable, match="database"):
@@ -284,7 +286,7 @@ async def test_an_encrypted_key_is_opened_with_its_password(server: PostgresqlSe
     files = {"sslmode": "require", "sslcert": locked_key.with_name("certified.crt"), "sslkey": locked_key}
     assert await is_encrypted(url(server, "certified", **files, sslpassword="a b"))
     with pytest.raises(ValueError, match="which sslpassword opens") as refusal:
-        DatabaseSettings(database_url=url(server, "certified", **files, sslpassword="MySecret"))
+        DatabaseOptions(url=read_database_url(url(server, "certified", **files, sslpassword="MySecret")))
     assert "MySecret" not in str(refusal.value)
 
 
@@ -311,7 +313,7 @@ async def test_a_clients_certificate_of_another_authority_is_refused(
 
 async def test_the_parameters_of_a_url_are_those_of_the_session(server: PostgresqlServer) -> None:
     said = {"application_name": "bot 7", "options": "-c search_path=app -c statement_timeout=0", "sslmode": "require"}
-    settings = DatabaseSettings(database_url=url(server, **said))
+    settings = DatabaseOptions(url=read_database_url(url(server, **said)))
     async with open_database(settings) as database, taken(database) as connection:
         shown = {
             name: (await connection.fetch(f"SHOW {name}", ()))[0][name]
@@ -329,7 +331,7 @@ async def test_the_parameters_of_a_url_are_those_of_the_session(server: Postgres
 async def test_keepalives_are_set_on_the_socket(server: PostgresqlServer, mode: str) -> None:
     user = "unprotected" if mode == "disable" else "ann"
     wanted = {"keepalives_idle": 31, "keepalives_interval": 7, "keepalives_count": 3, "tcp_user_timeout": 9000}
-    settings = DatabaseSettings(database_url=url(server, user, sslmode=mode, keepalives=1, **wanted))
+    settings = DatabaseOptions(url=read_database_url(url(server, user, sslmode=mode, keepalives=1, **wanted)))
     async with open_database(settings) as database, taken(database) as connection:
         used = connection.pooled._con._transport.get_extra_info("socket")
         assert used.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
@@ -341,7 +343,7 @@ async def test_keepalives_are_set_on_the_socket(server: PostgresqlServer, mode: 
 
 
 async def test_a_socket_that_is_not_there_is_named(tmp_path: Path) -> None:
-    settings = DatabaseSettings(database_url=f"postgresql://ann@/service?host={tmp_path}")
+    settings = DatabaseOptions(url=read_database_url(f"postgresql://ann@/service?host={tmp_path}"))
     async with open_database(settings) as database:
         with pytest.raises(StoreUnavailable) as refusal:
             await database.read(ASKED)
@@ -366,12 +368,14 @@ async def test_connect_timeout_says_how_long_a_silent_host_is_waited_for(monkeyp
     monkeypatch.setenv("DATABASE_CONNECT_TIMEOUT", "0.2")
     with socket.create_server((LOOPBACK, 0)) as silent:
         port = silent.getsockname()[1]
-        settings = DatabaseSettings(database_url=f"postgresql://ann@{LOOPBACK}:{port}/service?connect_timeout=1")
+        settings = DatabaseOptions(
+            url=read_database_url(f"postgresql://ann@{LOOPBACK}:{port}/service?connect_timeout=1")
+        )
         with pytest.raises(TimeoutError):
             # Of several hosts each has as long.
             await adapter.connect(**adapter.connect_options(settings))
         assert adapter.connect_options(settings)["timeout"] == 1
-        without = DatabaseSettings(database_url=f"postgresql://ann@{LOOPBACK}:{port}/service")
+        without = DatabaseOptions(url=read_database_url(f"postgresql://ann@{LOOPBACK}:{port}/service"))
         assert adapter.connect_options(without)["timeout"] == 0.2
 
 
@@ -380,7 +384,7 @@ async def test_variables_of_postgresqls_clients_that_cannot_be_used_are_a_mistak
     monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     monkeypatch.setenv(variable, "MySecret")
-    async with open_database(DatabaseSettings(database_url=f"postgresql://ann@{NAME}/postgres")) as database:
+    async with open_database(DatabaseOptions(url=read_database_url(f"postgresql://ann@{NAME}/postgres"))) as database:
         with pytest.raises(ConfigurationError, match=r"^PostgreSQL's client settings \(PG\.\.\.\) cannot be used: "):
             await database.read(ASKED)
 

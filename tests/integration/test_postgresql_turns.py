@@ -8,10 +8,11 @@ import asyncpg
 import pytest
 from postgresql import Database, eventually, in_use
 
-from tradingagents_adapters.settings import DatabaseSettings
+from tradingagents_adapters.database_url import read_database_url
 from tradingagents_adapters.sql import open_database
 from tradingagents_adapters.sql import postgresql as adapter
 from tradingagents_adapters.sql.database import Database as SqlDatabase
+from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.store import SqlStore
 from tradingagents_adapters.sql.tables import users
 from tradingagents_conformance.examples import add_strategy, add_user, names
@@ -34,7 +35,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def opened(database: Database, *, connections: int) -> AsyncIterator[tuple[SqlStore, SqlDatabase]]:
     """A store with so many connections."""
-    settings = DatabaseSettings(database_url=database.setting, database_pool_size=connections, database_pool_overflow=0)
+    settings = DatabaseOptions(url=read_database_url(database.setting), pool_size=connections)
     async with open_database(settings) as sql_database:
         yield SqlStore(sql_database), sql_database
 

@@ -14,8 +14,9 @@ from postgresql import Database, Databases
 from sqlalchemy import Executable
 from sqlalchemy.engine import URL
 
-from tradingagents_adapters.settings import DatabaseSettings
+from tradingagents_adapters.database_url import read_database_url
 from tradingagents_adapters.sql import login_failures, open_database, store
+from tradingagents_adapters.sql.options import DatabaseOptions
 
 OWNERS: Final = 401
 NEWCOMER: Final = OWNERS
@@ -100,7 +101,7 @@ class Planner(Protocol):
     def reads(self, asked: Asked) -> list[Read]: ...
 
 
-def _compiled(settings: DatabaseSettings, asked: Asked) -> tuple[str, list[Any]]:
+def _compiled(settings: DatabaseOptions, asked: Asked) -> tuple[str, list[Any]]:
     """The SQL that is run, and the values in its order."""
     compiled = open_database(settings)._compiled(asked.statement)
     return compiled.sql, [asked.values[name] for name in compiled.names]
@@ -115,7 +116,7 @@ class SqlitePlanner:
     }
 
     def __init__(self, file: Path) -> None:
-        self._settings = DatabaseSettings(database_url=URL.create("sqlite+aiosqlite", database=str(file)))
+        self._settings = DatabaseOptions(url=URL.create("sqlite+aiosqlite", database=str(file)))
         self._file = file
 
     def reads(self, asked: Asked) -> list[Read]:
@@ -147,7 +148,7 @@ class PostgresqlPlanner:
         self._mode = mode
 
     def reads(self, asked: Asked) -> list[Read]:
-        sql, values = _compiled(DatabaseSettings(database_url=self._database.setting), asked)
+        sql, values = _compiled(DatabaseOptions(url=read_database_url(self._database.setting)), asked)
         given = ", ".join(f"'{value}'" for value in values)
         plan = self._database.sql(
             f"SET plan_cache_mode = {self._mode}",
@@ -223,7 +224,7 @@ async def test_a_session_of_the_service_searches_nobody_elses_strategies_for_a_p
     crowded_database: Database, active_only: bool
 ) -> None:
     asked = _page(owner_id=NEWCOMER, skip=0, active_only=active_only)
-    settings = DatabaseSettings(database_url=crowded_database.setting)
+    settings = DatabaseOptions(url=read_database_url(crowded_database.setting))
     sql, values = _compiled(settings, asked)
     execute = f"EXECUTE asked({', '.join(map(str, values))})"
     async with open_database(settings) as connections:

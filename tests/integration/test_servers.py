@@ -49,7 +49,7 @@ asyncio.run(main())
 WAYS_TO_SERVE: Final = {
     "uvicorn": UVICORN,
     "uvicorn with --reload": (*UVICORN, "--reload"),
-    "uvicorn with the module of the HTTP side": ("uvicorn", "tradingagents_http.main:app"),
+    "uvicorn with the module of the HTTP side": ("uvicorn", "tradingagents_service.asgi:app"),
     "tradingagents serve": SERVE,
 }
 

@@ -17,10 +17,10 @@ from processes import KEY, SERVE, Machine
 from sqlalchemy.engine import URL
 
 from tradingagents_adapters.clock import utc_now
-from tradingagents_adapters.settings import DatabaseSettings
 from tradingagents_adapters.sql import open_checked_database, open_database
 from tradingagents_adapters.sql import sqlite as adapter
 from tradingagents_adapters.sql.login_failures import SqlLoginFailures
+from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.revision import REVISION
 from tradingagents_adapters.sql.store import SqlStore
 from tradingagents_conformance.examples import CREATED, add_strategy, add_user, names
@@ -35,8 +35,8 @@ OpenApi: TypeAlias = Callable[[Store], AbstractAsyncContextManager[Api]]
 STRATEGIES: Final = "/api/v1/strategies"
 
 
-def sqlite_settings(file: Path) -> DatabaseSettings:
-    return DatabaseSettings(database_url=URL.create("sqlite+aiosqlite", database=str(file)))
+def sqlite_settings(file: Path) -> DatabaseOptions:
+    return DatabaseOptions(url=URL.create("sqlite+aiosqlite", database=str(file)))
 
 
 def remove(file: Path) -> None:
@@ -66,7 +66,7 @@ def backup(file: Path) -> Path:
 
 @pytest.fixture
 async def store(file: Path) -> AsyncIterator[SqlStore]:
-    async with open_checked_database(sqlite_settings(file)) as database:
+    async with open_checked_database(sqlite_settings(file), migrates=True) as database:
         yield SqlStore(database)
 
 
@@ -100,7 +100,7 @@ async def test_a_block_that_began_before_the_file_was_removed_is_not_acknowledge
 
 
 async def test_a_single_write_is_not_acknowledged_after_the_file_was_removed(file: Path) -> None:
-    async with open_checked_database(sqlite_settings(file)) as database:
+    async with open_checked_database(sqlite_settings(file), migrates=True) as database:
         failures = SqlLoginFailures(database)
         await failures.add(["a"], at=utc_now())
         remove(file)
@@ -118,7 +118,7 @@ async def test_a_commit_is_not_acknowledged_when_the_file_was_removed_just_befor
         file.unlink(missing_ok=True)
         return in_place
 
-    async with open_checked_database(sqlite_settings(file)) as database:
+    async with open_checked_database(sqlite_settings(file), migrates=True) as database:
         failures = SqlLoginFailures(database)
         await failures.add(["a"], at=utc_now())
         monkeypatch.setattr(adapter._Files, "are_in_place", look_and_remove)
@@ -141,7 +141,7 @@ async def test_the_log_names_the_file_once(
     file: Path, backup: Path, caplog: pytest.LogCaptureFixture, api_over: OpenApi
 ) -> None:
     caplog.set_level(logging.INFO, "tradingagents_adapters")
-    async with open_checked_database(sqlite_settings(file)) as database, api_over(SqlStore(database)) as api:
+    async with open_checked_database(sqlite_settings(file), migrates=True) as database, api_over(SqlStore(database)) as api:
         remove(file)
         answers = [await api.ann.post(STRATEGIES, json={"name": "a"}) for _ in range(5)]
         answers += await asyncio.gather(*[api.ann.get(STRATEGIES) for _ in range(5)])
@@ -239,7 +239,7 @@ async def test_a_file_behind_a_link_may_be_used_and_is_noticed_when_the_link_lea
 ) -> None:
     link = tmp_path / "link.db"
     link.symlink_to(file)
-    async with open_checked_database(sqlite_settings(link)) as database:
+    async with open_checked_database(sqlite_settings(link), migrates=True) as database:
         store = SqlStore(database)
         await add_user(store, "ann@example.com")
         link.unlink()

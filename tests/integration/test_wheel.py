@@ -14,6 +14,7 @@ PACKAGES: Final = {
     "tradingagents",
     "tradingagents_adapters",
     "tradingagents_cli",
+    "tradingagents_service",
     "tradingagents_core",
     "tradingagents_http",
 }

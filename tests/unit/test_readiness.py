@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tradingagents_adapters.settings import ConfigurationError
+from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.sql import readiness as module
 from tradingagents_adapters.sql.readiness import Readiness
 from tradingagents_core.errors import StoreUnavailable

@@ -11,7 +11,8 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy.engine import URL
 
-from tradingagents_adapters.settings import ConfigurationError, DatabaseSettings, Settings, load_settings
+from tradingagents_adapters.errors import ConfigurationError
+from tradingagents_service.settings import DatabaseSettings, Settings, load_settings
 
 README: Final = Path(__file__).parents[2] / "README.md"
 KEY: Final = "-" * 32
@@ -20,7 +21,6 @@ Load = Callable[..., Settings]
 
 LEAST_AND_MOST: Final = {
     "DATABASE_POOL_SIZE": (1, 1000),
-    "DATABASE_POOL_OVERFLOW": (0, 1000),
     "DATABASE_POOL_TIMEOUT": (0.001, 60),
     "PASSWORD_HASH_MEMORY_KIB": (19456, 4 * 1024 * 1024),
     "PASSWORD_HASH_TIME_COST": (2, 100),
@@ -285,7 +285,6 @@ ALL: Final = {
     "ROOT_PATH": "/trading",
     "SQLALCHEMY_ECHO": "true",
     "DATABASE_POOL_SIZE": "6",
-    "DATABASE_POOL_OVERFLOW": "7",
     "DATABASE_POOL_TIMEOUT": "3.5",
     "DATABASE_PGBOUNCER": "true",
     "IDENTITY_CACHE_SECONDS": "4",

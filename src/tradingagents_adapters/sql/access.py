@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import Executable, text
 
-from tradingagents_adapters.settings import ConfigurationError
+from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.sql.database import Database, Row
 from tradingagents_adapters.sql.errors import quoted
 from tradingagents_adapters.sql.tables import metadata

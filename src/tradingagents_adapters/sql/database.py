@@ -18,7 +18,7 @@ from sqlalchemy.log import InstanceLogger
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from tradingagents_adapters.settings import ConfigurationError
+from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.sql.errors import SessionEnded, Translated
 from tradingagents_adapters.sql.readiness import Readiness
 from tradingagents_core.errors import StoreUnavailable

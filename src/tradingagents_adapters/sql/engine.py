@@ -9,8 +9,8 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from tradingagents_adapters.settings import DatabaseSettings
 from tradingagents_adapters.sql.errors import Translated
+from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.postgresql import connect, connect_options
 from tradingagents_adapters.sql.sqlite import check_files, create_file, file_of
 
@@ -21,8 +21,8 @@ _BEGIN: Final = {"sqlite": text("BEGIN IMMEDIATE"), "postgresql": text("BEGIN")}
 
 
 @asynccontextmanager
-async def connected(settings: DatabaseSettings) -> AsyncIterator[AsyncConnection]:
-    """A connection to the database of these settings, closed at the end of the block.
+async def connected(options: DatabaseOptions) -> AsyncIterator[AsyncConnection]:
+    """A connection to the database of these options, closed at the end of the block.
 
     It stays in autocommit mode outside `transaction`, sets no limit to the time of a statement, and lets SQLite replace
     tables that others refer to.
@@ -31,10 +31,9 @@ async def connected(settings: DatabaseSettings) -> AsyncIterator[AsyncConnection
         ConfigurationError: the file or its folder may not be written.
         StoreUnavailable: the database is away or busy.
     """
-    open_for = {"sqlite": _open_sqlite, "postgresql": _open_postgresql}
-    engine = open_for[settings.database_url.get_backend_name()](settings)
+    engine = _open_sqlite(options) if options.is_sqlite else _open_postgresql(options)
     try:
-        with Translated(role=settings.database_url.username):
+        with Translated(role=options.url.username):
             async with engine.connect() as connection:
                 yield connection
     finally:
@@ -42,20 +41,20 @@ async def connected(settings: DatabaseSettings) -> AsyncIterator[AsyncConnection
 
 
 @asynccontextmanager
-async def transaction(settings: DatabaseSettings) -> AsyncIterator[AsyncConnection]:
+async def transaction(options: DatabaseOptions) -> AsyncIterator[AsyncConnection]:
     """A transaction on such a connection: committed when the block ends, undone when an exception leaves it (its
     connection is closed then).
 
     Raises:
         StoreUnavailable: the database is away or busy.
     """
-    async with connected(settings) as connection:
+    async with connected(options) as connection:
         await connection.execute(_BEGIN[connection.dialect.name])
         yield connection
         await connection.execute(text("COMMIT"))
 
 
-def _open_sqlite(settings: DatabaseSettings) -> AsyncEngine:
+def _open_sqlite(options: DatabaseOptions) -> AsyncEngine:
     def set_up(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
         cursor = connection.cursor()
         # As the procedure for changes of tables has it (SQLite, "ALTER TABLE", 7), which alembic follows.
@@ -63,27 +62,27 @@ def _open_sqlite(settings: DatabaseSettings) -> AsyncEngine:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    check_files(file_of(settings))
-    create_file(file_of(settings))
-    engine = _create(settings, settings.database_url, connect_args={"isolation_level": None, "timeout": TURN_SECONDS})
+    check_files(file_of(options))
+    create_file(file_of(options))
+    engine = _create(options, options.url, connect_args={"isolation_level": None, "timeout": TURN_SECONDS})
     event.listen(engine.sync_engine, "connect", set_up)
     return engine
 
 
-def _open_postgresql(settings: DatabaseSettings) -> AsyncEngine:
-    connect_args = connect_options(settings) | {"async_creator_fn": connect}
-    if settings.database_pgbouncer:
+def _open_postgresql(options: DatabaseOptions) -> AsyncEngine:
+    connect_args = connect_options(options) | {"async_creator_fn": connect}
+    if options.pgbouncer:
         connect_args["prepared_statement_cache_size"] = 0
     # The options say all that the URL does.
-    url = URL.create(settings.database_url.drivername)
-    return _create(settings, url, isolation_level="AUTOCOMMIT", connect_args=connect_args)
+    url = URL.create(options.url.drivername)
+    return _create(options, url, isolation_level="AUTOCOMMIT", connect_args=connect_args)
 
 
-def _create(settings: DatabaseSettings, url: URL, **options: Any) -> AsyncEngine:
+def _create(database: DatabaseOptions, url: URL, **options: Any) -> AsyncEngine:
     return create_async_engine(
         url,
         poolclass=NullPool,
-        echo=settings.sqlalchemy_echo,
+        echo=database.echo,
         hide_parameters=True,
         skip_autocommit_rollback=True,
         **options,

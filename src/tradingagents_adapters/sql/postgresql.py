@@ -13,9 +13,10 @@ from sqlalchemy import Executable, Table
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
 from tradingagents_adapters.database_url import PostgresqlUrl, is_socket, shown_url
-from tradingagents_adapters.settings import ConfigurationError, DatabaseSettings
+from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.sql.database import Check, Connection, Database, Row, Transaction
 from tradingagents_adapters.sql.errors import SessionEnded
+from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_core.errors import StoreUnavailable
 
 IDLE_IN_TRANSACTION_SECONDS: Final = 10
@@ -36,29 +37,29 @@ class PostgresqlDatabase(Database):
 
     begin = "BEGIN"
 
-    def __init__(self, settings: DatabaseSettings, check: Check | None = None) -> None:
-        self._options = connect_options(settings) | {"command_timeout": settings.database_answer_timeout}
+    def __init__(self, options: DatabaseOptions, check: Check | None = None) -> None:
+        self._connect_options = connect_options(options) | {"command_timeout": options.answer_timeout}
         super().__init__(
             dialect(),  # type: ignore[no-untyped-call]
-            name=shown_url(settings.database_url),
-            role=self._options.get("user"),
-            echo=settings.sqlalchemy_echo,
+            name=shown_url(options.url),
+            role=self._connect_options.get("user"),
+            echo=options.echo,
             check=check,
         )
-        if not settings.database_pgbouncer:
-            self._options["server_settings"] = {
+        if not options.pgbouncer:
+            self._connect_options["server_settings"] = {
                 "application_name": "tradingagents",
-                **self._options["server_settings"],
-                "statement_timeout": _milliseconds(settings.database_statement_timeout),
-                "lock_timeout": _milliseconds(settings.database_statement_timeout),
+                **self._connect_options["server_settings"],
+                "statement_timeout": _milliseconds(options.statement_timeout),
+                "lock_timeout": _milliseconds(options.statement_timeout),
                 "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
                 # For an owner of much of the table PostgreSQL would else walk through everybody's strategies by id.
                 "plan_cache_mode": "force_generic_plan",
             }
-        self._size = settings.database_pool_size + settings.database_pool_overflow
-        self._wait_seconds = settings.database_pool_timeout
-        self._statement_seconds = settings.database_statement_timeout
-        self._answer_seconds = settings.database_answer_timeout
+        self._size = options.pool_size
+        self._wait_seconds = options.pool_timeout
+        self._statement_seconds = options.statement_timeout
+        self._answer_seconds = options.answer_timeout
         self._pool: Any = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -70,7 +71,7 @@ class PostgresqlDatabase(Database):
         self._turns: WeakValueDictionary[tuple[Table, int], asyncio.Lock] = WeakValueDictionary()
         self._free = asyncio.Semaphore(self._size)
         self._pool = await asyncpg.create_pool(
-            min_size=0, max_size=self._size, connect=connect, reset=_leave_as_it_is, **self._options
+            min_size=0, max_size=self._size, connect=connect, reset=_leave_as_it_is, **self._connect_options
         )
 
     async def close(self) -> None:
@@ -168,11 +169,11 @@ class _AsyncpgConnection(Connection):
             raise SessionEnded("the server has ended the session") from error
 
 
-def connect_options(settings: DatabaseSettings) -> dict[str, Any]:
-    """What `connect` is given for the database of these settings."""
-    options = {"timeout": settings.database_connect_timeout} | PostgresqlUrl.of(settings.database_url).driver_options()
+def connect_options(database: DatabaseOptions) -> dict[str, Any]:
+    """What `connect` is given for this database."""
+    options = {"timeout": database.connect_timeout} | PostgresqlUrl.of(database.url).driver_options()
     options["connection_class"] = _connection_class(options.pop("tcp_options"))
-    if settings.database_pgbouncer:
+    if database.pgbouncer:
         # A prepared statement would live in a server connection that somebody else is given next, and so would a
         # setting of the session.
         options["statement_cache_size"] = 0

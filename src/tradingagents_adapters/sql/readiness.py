@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from tradingagents_adapters.settings import ConfigurationError
+from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_core.errors import StoreUnavailable
 
 ENSURE_SECONDS: Final = 4

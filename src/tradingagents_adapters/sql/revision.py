@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Select, column, select, table
 
-from tradingagents_adapters.settings import ConfigurationError
+from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.sql.database import Database
 from tradingagents_adapters.sql.errors import TableMissing
 from tradingagents_adapters.sql.tables import schema_needs

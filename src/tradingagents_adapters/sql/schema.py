@@ -12,9 +12,10 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, delete, func, insert, select, table, text
 
-from tradingagents_adapters.settings import ConfigurationError, DatabaseSettings
+from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.sql.access import check_encoding
 from tradingagents_adapters.sql.engine import transaction
+from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.revision import REVISION, DataWouldBeDropped
 from tradingagents_adapters.sql.tables import schema_needs
 
@@ -22,7 +23,7 @@ _MIGRATION_LOCK: Final = 7_310_579_285_141
 """Any number that no other program takes for its own locks."""
 
 
-async def migrate(settings: DatabaseSettings, *, to: str | None = None, may_drop: bool = False) -> None:
+async def migrate(options: DatabaseOptions, *, to: str | None = None, may_drop: bool = False) -> None:
     """Bring the schema to a revision, or up to the newest; of several processes that do so at once one works and the
     rest wait.
 
@@ -32,7 +33,7 @@ async def migrate(settings: DatabaseSettings, *, to: str | None = None, may_drop
         StoreUnavailable: the database is away or busy.
     """
     try:
-        async with transaction(settings) as connection:
+        async with transaction(options) as connection:
             await connection.run_sync(partial(_migrate, to=to, may_drop=may_drop))
     except CommandError as error:
         raise ConfigurationError(f"the database's schema cannot be migrated: {error}") from error

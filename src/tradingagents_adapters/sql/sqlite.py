@@ -17,9 +17,10 @@ import aiosqlite
 from sqlalchemy import Table
 from sqlalchemy.dialects.sqlite import dialect
 
+from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.files import may, own_user, owner
-from tradingagents_adapters.settings import ConfigurationError, DatabaseSettings
 from tradingagents_adapters.sql.database import Check, Connection, Database, Row, uncut
+from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_core.errors import StoreUnavailable
 
 BUSY_SECONDS: Final = 5
@@ -49,10 +50,10 @@ class SqliteDatabase(Database):
 
     begin = BEGIN
 
-    def __init__(self, settings: DatabaseSettings, check: Check | None = None) -> None:
+    def __init__(self, options: DatabaseOptions, check: Check | None = None) -> None:
         # Absolute, so that it stays the same file when the process changes its folder.
-        self._path = file_of(settings)
-        super().__init__(dialect(), name=str(self._path), echo=settings.sqlalchemy_echo, check=check)
+        self._path = file_of(options)
+        super().__init__(dialect(), name=str(self._path), echo=options.echo, check=check)
         self._reader = _AiosqliteConnection(self._lose)
         self._writer = _AiosqliteConnection(self._lose)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -310,10 +311,10 @@ class _AiosqliteConnection(Connection):
             raise self._lose() from None
 
 
-def file_of(settings: DatabaseSettings) -> Path:
-    """The file in which these settings have their data; its absolute path."""
-    assert settings.database_url.database is not None
-    return Path(settings.database_url.database).absolute()
+def file_of(options: DatabaseOptions) -> Path:
+    """The file in which these options have their data; its absolute path."""
+    assert options.url.database is not None
+    return Path(options.url.database).absolute()
 
 
 def create_file(path: Path) -> None:

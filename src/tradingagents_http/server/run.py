@@ -16,8 +16,6 @@ from uvicorn.supervisors import ChangeReload, Multiprocess
 
 from tradingagents_http.server.limits import LimitedRequests
 
-APPLICATION: Final = "tradingagents_http.main:app"
-
 END_SECONDS: Final = 5
 """How long a worker may take to end after its grace time, before it is killed."""
 
@@ -46,14 +44,14 @@ class ServerOptions:
     """Whether every request is logged."""
 
 
-def serve(options: ServerOptions) -> None:
-    """Serve until a signal (SIGTERM, SIGINT) asks to end.
+def serve(application: str, options: ServerOptions) -> None:
+    """Serve the application at this import path until a signal (SIGTERM, SIGINT) asks to end.
 
     Raises:
         SystemExit: the start has failed, with a status other than 0; the reason has been logged.
     """
     config = Config(
-        APPLICATION,
+        application,
         host=options.host,
         port=options.port,
         uds=None if options.uds is None else str(options.uds),

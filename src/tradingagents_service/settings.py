@@ -33,8 +33,10 @@ from sqlalchemy.engine import URL, make_url
 
 from tradingagents_adapters.argon2_passwords import MEMORY_KIB_MIN, PARALLELISM_MIN, THREADS, TIME_COST_MIN
 from tradingagents_adapters.database_url import read_database_url
+from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.files import own_user, owner
 from tradingagents_adapters.jwt_tokens import KEY_MIN_BYTES, LIFETIME_MAX
+from tradingagents_adapters.sql.options import DatabaseOptions
 
 _STANDARD_PORTS: Final = {"http": 80, "https": 443}
 
@@ -42,15 +44,16 @@ _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 _PATH_PREFIX: Final = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
 
+_REMOVED: Final = {
+    "database_pool_overflow": "remove it, and set DATABASE_POOL_SIZE to the most connections that a process may have"
+}
+"""Variables of earlier versions, and what to do instead."""
+
 _WELL_KNOWN_KEY: Final = re.compile(
     "change.?(me|this|it|in.?prod)|your.{0,9}(secret|key)|replace.?(me|this|with)"
     "|a-string-secret-at-least-256-bits-long|09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7"
 )
 """What examples say where a key should stand, and the whole keys of two well-read tutorials."""
-
-
-class ConfigurationError(Exception):
-    """The service cannot start as it is configured; the text is one line for the person who starts it."""
 
 
 def _trimmed(variables: Mapping[str, str | None]) -> Mapping[str, str | None]:
@@ -135,20 +138,12 @@ class DatabaseSettings(BaseSettings):
         "sqlite+aiosqlite:///./tradingagents.db"
     )
     sqlalchemy_echo: bool = False
-    database_pool_size: Annotated[int, Field(ge=1, le=1000)] = 5
-    """Connections that a process keeps."""
-    database_pool_overflow: Annotated[int, Field(ge=0, le=1000)] = 10
-    """Connections that a process opens besides while all that it keeps are in use."""
-    database_pool_timeout: Annotated[float, Field(gt=0, le=60)] = 2
-    """Seconds that a request waits for a connection before it is answered with 503."""
-    database_connect_timeout: Annotated[float, Field(ge=0.1, le=600)] = 1.5
-    """Seconds that connecting to PostgreSQL may take, shared by its hosts; `connect_timeout` in the URL wins."""
-    database_statement_timeout: Annotated[float, Field(ge=0.1, le=3600)] = 2
-    """Seconds that PostgreSQL may take for a statement, or to get a lock for it; large pages have more."""
-    database_answer_timeout: Annotated[float, Field(ge=0.1, le=3600)] = 2.5
-    """Seconds until PostgreSQL's answer has arrived; then its connection is closed. Large pages have more."""
-    database_pgbouncer: bool = False
-    """Whether the database is reached through pgbouncer in transaction mode."""
+    database_pool_size: Annotated[int, Field(ge=1, le=1000)] = DatabaseOptions.pool_size
+    database_pool_timeout: Annotated[float, Field(gt=0, le=60)] = DatabaseOptions.pool_timeout
+    database_connect_timeout: Annotated[float, Field(ge=0.1, le=600)] = DatabaseOptions.connect_timeout
+    database_statement_timeout: Annotated[float, Field(ge=0.1, le=3600)] = DatabaseOptions.statement_timeout
+    database_answer_timeout: Annotated[float, Field(ge=0.1, le=3600)] = DatabaseOptions.answer_timeout
+    database_pgbouncer: bool = DatabaseOptions.pgbouncer
     migrate_on_start: bool | None = None
     """Where this is not said, a start brings the schema up to date on SQLite only."""
 
@@ -165,14 +160,29 @@ class DatabaseSettings(BaseSettings):
         for source in (env_settings, dotenv_settings):
             assert isinstance(source, EnvSettingsSource)
             source.env_vars = _trimmed(source.env_vars)
+            for name, instead in _REMOVED.items():
+                if name in source.env_vars:
+                    raise ConfigurationError(f"{name.upper()} is no variable any more: {instead}")
         return init_settings, env_settings, dotenv_settings
+
+    @property
+    def database(self) -> DatabaseOptions:
+        """What the SQL adapters are told."""
+        return DatabaseOptions(
+            url=self.database_url,
+            echo=self.sqlalchemy_echo,
+            pool_size=self.database_pool_size,
+            pool_timeout=self.database_pool_timeout,
+            connect_timeout=self.database_connect_timeout,
+            statement_timeout=self.database_statement_timeout,
+            answer_timeout=self.database_answer_timeout,
+            pgbouncer=self.database_pgbouncer,
+        )
 
     @property
     def migrates_on_start(self) -> bool:
         """Whether a start brings the schema up to date."""
-        if self.migrate_on_start is None:
-            return self.database_url.get_backend_name() == "sqlite"
-        return self.migrate_on_start
+        return self.database.is_sqlite if self.migrate_on_start is None else self.migrate_on_start
 
 
 class AccountSettings(DatabaseSettings):

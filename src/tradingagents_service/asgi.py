@@ -9,12 +9,13 @@ from typing import Final
 
 from fastapi import FastAPI
 
-from tradingagents_adapters.container import Container, running
-from tradingagents_adapters.settings import ConfigurationError, Settings, load_settings
+from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_core.errors import TradingAgentsError
 from tradingagents_http.app import create_app
 from tradingagents_http.middleware import BriefStartFailure
 from tradingagents_http.server.trailers import ignore_trailers
+from tradingagents_service.container import Container, running
+from tradingagents_service.settings import Settings, load_settings
 
 COLLECT_AFTER: Final = 10_000
 """After how many new objects the garbage collector looks for some that are not needed any more."""
@@ -66,7 +67,7 @@ def _log_to_standard_error() -> None:
     """Show what the service logs, where the one who runs it has not said otherwise."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    for package in ("tradingagents_core", "tradingagents_adapters", "tradingagents_http"):
+    for package in ("tradingagents_core", "tradingagents_adapters", "tradingagents_http", "tradingagents_service"):
         logger = logging.getLogger(package)
         if not logger.hasHandlers():
             logger.addHandler(handler)

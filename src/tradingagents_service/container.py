@@ -13,12 +13,12 @@ from tradingagents_adapters.fallback_login_failures import FallbackLoginFailures
 from tradingagents_adapters.identity_cache import IdentityCache
 from tradingagents_adapters.jwt_tokens import JwtTokenService
 from tradingagents_adapters.login_queue import RoundRobinLoginQueue
-from tradingagents_adapters.settings import DatabaseSettings
 from tradingagents_adapters.sql import open_checked_database
 from tradingagents_adapters.sql.login_failures import SqlLoginFailures
 from tradingagents_adapters.sql.store import SqlStore
 from tradingagents_core.errors import StoreUnavailable
 from tradingagents_core.use_cases import UseCases
+from tradingagents_service.settings import DatabaseSettings
 
 
 class Container(containers.DeclarativeContainer):
@@ -31,7 +31,9 @@ class Container(containers.DeclarativeContainer):
     settings = providers.Dependency(instance_of=DatabaseSettings)
 
     clock = providers.Object(utc_now)
-    database = providers.Singleton(open_checked_database, settings)
+    database = providers.Singleton(
+        open_checked_database, settings.provided.database, migrates=settings.provided.migrates_on_start
+    )
     store = providers.Singleton(SqlStore, database)
     failures = providers.Singleton(FallbackLoginFailures, providers.Singleton(SqlLoginFailures, database))
     passwords = providers.Singleton(
