@@ -1,12 +1,15 @@
-"""What goes back: domain objects as the JSON that `schemas.py` documents, written once and not validated again."""
+"""What goes back: domain objects as the JSON that `schemas` documents, written once and not validated again."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import orjson
 from starlette.responses import Response
 
 from tradingagents_core.domain.page import Page
 from tradingagents_core.domain.strategy import Strategy
+from tradingagents_http.schemas import Answer
+from tradingagents_http.schemas.strategies import StrategyPage, strategy_json
 
 
 class Json(Response):
@@ -36,18 +39,19 @@ def created_answer(strategy: Strategy, location: str) -> Json:
 
 def page_answer(page: Page[Strategy]) -> Json:
     """A page of strategies, as `StrategyPage` describes it."""
-    items = [strategy_json(strategy) for strategy in page.items]
-    return Json({"items": items, "total": page.total, "skip": page.skip, "limit": page.limit})
+    return Json({**_page_fields(page), "items": [strategy_json(strategy) for strategy in page.items]})
 
 
-def strategy_json(strategy: Strategy) -> dict[str, Any]:
-    """A strategy as `Json` writes it."""
-    return {
-        "id": strategy.id,
-        "name": strategy.name,
-        "description": strategy.description,
-        "parameters": orjson.Fragment(strategy.parameters.json),
-        "is_active": strategy.is_active,
-        "created_at": strategy.created_at,
-        "updated_at": strategy.updated_at,
-    }
+def page_without_items(page: Page[Strategy]) -> tuple[bytes, bytes]:
+    """What comes before and after the items of a page, for whoever writes them one by one."""
+    before, after = json_bytes({**_page_fields(page), "items": []}).split(b"[]")
+    return before + b"[", b"]" + after
+
+
+def _fields(schema: type[Answer]) -> Callable[[object], dict[str, Any]]:
+    """Make the function that reads from an object the fields that a schema names."""
+    names = tuple(schema.model_fields)
+    return lambda source: {name: getattr(source, name) for name in names}
+
+
+_page_fields: Final = _fields(StrategyPage)

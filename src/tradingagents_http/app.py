@@ -1,7 +1,6 @@
 """The application: routes, error answers and what surrounds them, in front of a given core."""
 
 from collections.abc import Sequence
-from typing import Final
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
@@ -11,7 +10,6 @@ from starlette.types import Lifespan
 
 from tradingagents_core import __version__
 from tradingagents_core.use_cases import UseCases
-from tradingagents_http.client_address import ClientAddresses, Network
 from tradingagents_http.document import (
     CONTACT,
     DOCUMENT,
@@ -23,7 +21,6 @@ from tradingagents_http.document import (
     redoc_script,
 )
 from tradingagents_http.errors import handle_errors
-from tradingagents_http.media_types import JSON_MAX_BYTES, LOGIN_BODY_MAX_BYTES
 from tradingagents_http.middleware import (
     BodyLimit,
     CloseAfterUpgrade,
@@ -37,12 +34,9 @@ from tradingagents_http.middleware import (
     StrippedPrefix,
 )
 from tradingagents_http.paths import LOGIN
-from tradingagents_http.routes import auth, health, strategies
-
-GZIP_FROM_BYTES: Final = 1024
-
-GZIP_LEVEL: Final = 1
-"""The fastest; higher levels take several times as long for a few bytes less."""
+from tradingagents_http.requests.bodies import JSON_MAX_BYTES, LOGIN_BODY_MAX_BYTES
+from tradingagents_http.requests.client_address import ClientAddresses, Network
+from tradingagents_http.routes import authentication, health, strategies
 
 
 def create_app(
@@ -61,7 +55,11 @@ def create_app(
     where that is allowed. The address of a client is what `trusted_proxies` say it is. `root_path` is a prefix that a
     proxy strips from the paths: the documentation and `Location` begin with it.
     """
-    routers = (strategies.routes(core), auth.routes(core), health.routes())
+    routers = (
+        strategies.routes(core),
+        authentication.routes(core, ClientAddresses(trusted_proxies)),
+        health.routes(),
+    )
     app = FastAPIOffline(
         title="TradingAgents REST API",
         version=__version__,
@@ -85,21 +83,17 @@ def create_app(
             Middleware(SafeHeaders),
             Middleware(HeadLimit),
             Middleware(HeadAsGet),
-            Middleware(Gzip, minimum_size=GZIP_FROM_BYTES, compresslevel=GZIP_LEVEL),
+            Middleware(Gzip),
             Middleware(
                 JsonCors,
-                allow_origins=cors_origins,
-                allow_credentials=cors_allow_credentials,
-                allow_methods=("GET", "HEAD", "POST", "PUT", "DELETE"),
+                origins=cors_origins,
                 allow_headers=cors_allow_headers,
-                expose_headers=("Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"),
+                allow_credentials=cors_allow_credentials,
             ),
             Middleware(LastResort),
             Middleware(BodyLimit, limit=JSON_MAX_BYTES, limits={LOGIN: LOGIN_BODY_MAX_BYTES}),
         ],
     )
-    app.state.core = core
-    app.state.client_addresses = ClientAddresses(trusted_proxies)
     handle_errors(app)
     complete_document(app)
     return app

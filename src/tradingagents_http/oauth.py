@@ -5,7 +5,7 @@ from typing import Final
 
 from starlette.requests import Request
 
-from tradingagents_http.media_types import StrictRoute
+from tradingagents_http.requests.bodies import StrictRoute
 
 _ERRORS: Final = {400: "invalid_request", 401: "invalid_grant", 415: "invalid_request", 422: "invalid_request"}
 """Statuses that have a code there; for those that say "later" it has none."""

@@ -14,7 +14,8 @@ from starlette.types import Receive, Scope, Send
 from tradingagents_core.domain.page import PAGE_LIMIT_DEFAULT, Page
 from tradingagents_core.domain.parameters import PARAMETERS_MAX_BYTES
 from tradingagents_core.domain.strategy import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH, Strategy
-from tradingagents_http.answers import json_bytes, page_answer, strategy_json
+from tradingagents_http.answers import json_bytes, page_answer, page_without_items
+from tradingagents_http.schemas.strategies import strategy_json
 
 STRATEGY_MAX_BYTES: Final = PARAMETERS_MAX_BYTES + 4 * (DESCRIPTION_MAX_LENGTH + NAME_MAX_LENGTH)
 """What a strategy takes at most, in UTF-8. Texts with characters beyond ASCII take more in memory, which is counted
@@ -140,7 +141,8 @@ def _memory(text: str) -> int:
 
 async def _send_in_pieces(page: Page[Strategy], send: Send) -> None:
     start = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]}
-    piece = bytearray(b'{"items":[')
+    before, after = page_without_items(page)
+    piece = bytearray(before)
     sender = _Sender(send)
     try:
         await sender.send(start)
@@ -149,8 +151,7 @@ async def _send_in_pieces(page: Page[Strategy], send: Send) -> None:
             if len(piece) >= PIECE_BYTES:
                 await sender.send({"type": "http.response.body", "body": bytes(piece), "more_body": True})
                 piece.clear()
-        piece += b'],"total":%d,"skip":%d,"limit":%d}' % (page.total, page.skip, page.limit)
-        await sender.send({"type": "http.response.body", "body": bytes(piece)})
+        await sender.send({"type": "http.response.body", "body": bytes(piece + after)})
     except TimeoutError:
         # The server closes the connection of an answer that has no end.
         _log.warning(

@@ -11,14 +11,10 @@ from tradingagents_core.errors import (
     TooManyAttempts,
 )
 from tradingagents_http.errors import INVALID_TOKEN, NO_TOKEN
-from tradingagents_http.media_types import JSON_MAX_BYTES
 from tradingagents_http.oauth import error_fields
-from tradingagents_http.schemas import (
-    ErrorResponse,
-    TokenErrorResponse,
-    TokenValidationErrorResponse,
-    ValidationErrorResponse,
-)
+from tradingagents_http.requests.bodies import JSON_MAX_BYTES
+from tradingagents_http.schemas.authentication import TokenErrorResponse, TokenValidationErrorResponse
+from tradingagents_http.schemas.errors import ErrorResponse, ValidationErrorResponse
 
 
 def _header(name: str, description: str, **schema: object) -> dict[str, Any]:

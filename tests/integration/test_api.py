@@ -7,7 +7,7 @@ import pytest
 from in_process import PASSWORD, Api
 
 from tradingagents_core import __version__
-from tradingagents_http.media_types import JSON_MAX_BYTES
+from tradingagents_http.requests.bodies import JSON_MAX_BYTES
 
 pytestmark = pytest.mark.anyio
 

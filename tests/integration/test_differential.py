@@ -33,7 +33,7 @@ from tradingagents_core.domain.parameters import PARAMETERS_MAX_BYTES, PARAMETER
 from tradingagents_core.ports import LoginFailures, Store
 from tradingagents_core.use_cases import UseCases
 from tradingagents_http.app import create_app
-from tradingagents_http.media_types import JSON_MAX_BYTES
+from tradingagents_http.requests.bodies import JSON_MAX_BYTES
 
 pytestmark = pytest.mark.anyio
 

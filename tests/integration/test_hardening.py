@@ -15,7 +15,7 @@ import psutil
 import pytest
 from processes import GUNICORN, KEY, SERVE, Machine, Server, answered
 
-from tradingagents_http.media_types import JSON_MAX_BYTES
+from tradingagents_http.requests.bodies import JSON_MAX_BYTES
 
 EMAIL, PASSWORD = "user@example.com", "SecurePassword123"
 OTHER_EMAIL = "other@example.com"

@@ -25,9 +25,9 @@ from tradingagents_core.errors import InvalidInput, StoreUnavailable
 from tradingagents_core.ports import Store
 from tradingagents_core.use_cases import UseCases
 from tradingagents_http.app import create_app
-from tradingagents_http.media_types import JSON_MAX_BYTES
+from tradingagents_http.requests.bodies import JSON_MAX_BYTES
 from tradingagents_http.routes import health
-from tradingagents_http.schemas import StrategyCreate
+from tradingagents_http.schemas.strategies import StrategyCreate
 
 pytestmark = pytest.mark.anyio
 
@@ -333,7 +333,7 @@ def answered(api: Api, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], 
                 for _ in range(11):
                     await api.stranger.post(url, data={"username": "ann@example.com", "password": "wrong password"})
             case 500 if operation == "health":
-                monkeypatch.setattr(health, "Json", lambda _: 1 / 0)
+                monkeypatch.setattr(health, "__version__", None)
             case 500:
                 core = replace(core, **{operation: Broken(RuntimeError())})
             case 503:

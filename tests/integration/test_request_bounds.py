@@ -12,8 +12,8 @@ from tradingagents_adapters.memory import MemoryStore
 from tradingagents_core.domain.parameters import PARAMETERS_MAX_BYTES
 from tradingagents_core.domain.strategy import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH
 from tradingagents_core.ports import Store
-from tradingagents_http.media_types import FORM_FIELDS_MAX, JSON_FIELDS_MAX, JSON_MAX_BYTES
-from tradingagents_http.middleware import HEAD_MAX_BYTES, TARGET_MAX_LENGTH
+from tradingagents_http.middleware.head_limit import HEAD_MAX_BYTES, TARGET_MAX_LENGTH
+from tradingagents_http.requests.bodies import FORM_FIELDS_MAX, JSON_FIELDS_MAX, JSON_MAX_BYTES
 
 pytestmark = pytest.mark.anyio
 

@@ -13,8 +13,8 @@ from tradingagents_conformance.examples import CHANGED, CONTENTS, CREATED
 from tradingagents_core.domain.page import Page
 from tradingagents_core.domain.parameters import INTEGER_MAX, INTEGER_MIN, Parameters
 from tradingagents_core.domain.strategy import Strategy
-from tradingagents_http import schemas
 from tradingagents_http.answers import created_answer, page_answer, strategy_answer
+from tradingagents_http.schemas import strategies as schemas
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z")
 

@@ -15,7 +15,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tradingagents_http.errors import error_response
-from tradingagents_http.middleware import HEAD_MAX_BYTES, CloseAfterUpgrade
+from tradingagents_http.middleware import CloseAfterUpgrade
+from tradingagents_http.middleware.head_limit import HEAD_MAX_BYTES
 from tradingagents_http.server.framing import FramedRequests
 from tradingagents_http.server.limits import LimitedRequests
 from tradingagents_http.server.trailers import ignore_trailers

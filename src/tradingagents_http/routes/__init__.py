@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from fastapi import APIRouter
 
-from tradingagents_http.media_types import StrictRoute
+from tradingagents_http.requests.bodies import StrictRoute
 
 OPEN_TO_ALL: Final[dict[str, Any]] = {"security": []}
 """What the document says of an operation that needs no token."""

@@ -1,18 +1,19 @@
 """Your strategies."""
 
 from functools import partial
-from typing import Final
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request, Response, Security
 
+from tradingagents_core.domain.user import User
 from tradingagents_core.use_cases import UseCases
 from tradingagents_http.answers import created_answer, strategy_answer
-from tradingagents_http.dependencies import CurrentUser
 from tradingagents_http.pages import PageAnswer, PageRoom
 from tradingagents_http.paths import STRATEGIES
+from tradingagents_http.requests.credentials import BearerToken
 from tradingagents_http.responses import NO_INTEGER, created, errors, problem
 from tradingagents_http.routes import new_router
-from tradingagents_http.schemas import (
+from tradingagents_http.schemas.strategies import (
     Pagination,
     Strategy,
     StrategyCreateBody,
@@ -32,6 +33,7 @@ _NAME_TOO_SHORT: Final = problem("body", "name", msg="string should have at leas
 def routes(core: UseCases) -> APIRouter:
     """The routes to a user's strategies."""
     router = new_router(tag="Strategies", prefix=STRATEGIES)
+    caller = Security(BearerToken(core.identify_user))
     room = PageRoom()
 
     @router.get(
@@ -40,7 +42,7 @@ def routes(core: UseCases) -> APIRouter:
         response_model=StrategyPage,
         responses=errors(400, 401, 422, 503, details={422: _LIMIT_TOO_SMALL}),
     )
-    async def list_strategies(user: CurrentUser, page: Pagination) -> Response:
+    async def list_strategies(user: Annotated[User, caller], page: Pagination) -> Response:
         """List your strategies, oldest first."""
         read = partial(
             core.list_strategies, owner_id=user.id, skip=page.skip, limit=page.limit, active_only=page.active_only
@@ -55,7 +57,7 @@ def routes(core: UseCases) -> APIRouter:
         response_description="Created",
         responses=errors(400, 401, 409, 415, 422, 503, details={422: _NO_NAME}) | created("Where the strategy is."),
     )
-    async def create_strategy(request: Request, user: CurrentUser, body: StrategyCreateBody) -> Response:
+    async def create_strategy(request: Request, user: Annotated[User, caller], body: StrategyCreateBody) -> Response:
         """Store a new strategy."""
         strategy = await core.create_strategy(owner_id=user.id, content=body.content())
         return created_answer(strategy, location=f"{request.scope['path']}/{strategy.id}")
@@ -66,7 +68,7 @@ def routes(core: UseCases) -> APIRouter:
         response_model=Strategy,
         responses=errors(400, 401, 404, 422, 503, details={422: NO_INTEGER}),
     )
-    async def get_strategy(user: CurrentUser, strategy_id: StrategyId) -> Response:
+    async def get_strategy(user: Annotated[User, caller], strategy_id: StrategyId) -> Response:
         """Read one of your strategies."""
         return strategy_answer(await core.get_strategy(owner_id=user.id, strategy_id=strategy_id))
 
@@ -76,7 +78,9 @@ def routes(core: UseCases) -> APIRouter:
         response_model=Strategy,
         responses=errors(400, 401, 404, 409, 415, 422, 503, details={422: _NAME_TOO_SHORT}),
     )
-    async def update_strategy(user: CurrentUser, strategy_id: StrategyId, body: StrategyUpdateBody) -> Response:
+    async def update_strategy(
+        user: Annotated[User, caller], strategy_id: StrategyId, body: StrategyUpdateBody
+    ) -> Response:
         """Change the fields that are sent and keep the rest."""
         return strategy_answer(
             await core.update_strategy(owner_id=user.id, strategy_id=strategy_id, changes=changes(body))
@@ -88,7 +92,7 @@ def routes(core: UseCases) -> APIRouter:
         status_code=204,
         responses=errors(400, 401, 404, 422, 503, details={422: NO_INTEGER}),
     )
-    async def delete_strategy(user: CurrentUser, strategy_id: StrategyId) -> Response:
+    async def delete_strategy(user: Annotated[User, caller], strategy_id: StrategyId) -> Response:
         """Remove a strategy for good."""
         await core.delete_strategy(owner_id=user.id, strategy_id=strategy_id)
         return Response(status_code=204)

@@ -1,14 +1,14 @@
 """Which bytes of a connection belong to which request."""
 
 import json
-import secrets
 from typing import Final
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from tradingagents_http.middleware import HEAD_MAX_BYTES, HEAD_TOO_LONG
+from tradingagents_http.middleware.head_limit import HEAD_MAX_BYTES, HEAD_TOO_LONG
+from tradingagents_http.middleware.request_ids import new_request_id
 from tradingagents_http.server.trailers import is_in_body
 
 _FRAMING: Final = (b"content-length", b"transfer-encoding")
@@ -119,7 +119,7 @@ def _answer(state: ServerState, status: int, detail: str) -> bytes:
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
         (b"cache-control", b"no-store"),
-        (b"x-request-id", secrets.token_hex(8).encode()),
+        (b"x-request-id", new_request_id()),
         (b"connection", b"close"),
     ]
     return b"".join([STATUS_LINE[status], *(b"%s: %s\r\n" % header for header in headers), b"\r\n", body])

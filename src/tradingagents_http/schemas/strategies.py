@@ -1,10 +1,10 @@
-"""What requests and answers look like on the wire. Limits are the domain's."""
+"""Strategies."""
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Any, Final, cast
 
+import orjson
 from fastapi import Body, Path, Query
 from pydantic import (
     BaseModel,
@@ -21,7 +21,6 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-from tradingagents_core import __version__
 from tradingagents_core.domain.page import PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX
 from tradingagents_core.domain.parameters import INTEGER_MAX, PARAMETERS_MAX_BYTES, PARAMETERS_MAX_DEPTH, Parameters
 from tradingagents_core.domain.strategy import (
@@ -30,11 +29,11 @@ from tradingagents_core.domain.strategy import (
     StrategyChanges,
     StrategyContent,
 )
+from tradingagents_core.domain.strategy import Strategy as StoredStrategy
 from tradingagents_core.errors import InvalidInput
-from tradingagents_http.media_types import FORM_FIELDS_MAX, parsed_json
-
-_INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]{0,18})")
-_BOOLEANS: Final = {"true": True, "false": False}
+from tradingagents_http.requests.bodies import parsed_json
+from tradingagents_http.requests.plain_values import plain_boolean, plain_integer
+from tradingagents_http.schemas import Answer
 
 # For the document only: the domain checks these rules, and says which one is broken. Generators copy the patterns into
 # the source of many languages, where a line separator written out would end the line. ECMA 262 alone takes U+FEFF for
@@ -42,19 +41,6 @@ _BOOLEANS: Final = {"true": True, "false": False}
 _CONTROL: Final = r"\x00-\x1f\x7f-\x9f"
 NAME_PATTERN: Final = rf"^[^{_CONTROL}]*([^\s{_CONTROL}]|\ufeff)[^{_CONTROL}]*$"
 DESCRIPTION_PATTERN: Final = r"^[^\x00]*$"
-
-
-def _integer(text: object) -> int:
-    """The integer that a path or query says in plain decimal digits, and in no other way of writing it."""
-    if not isinstance(text, str) or not _INTEGER.fullmatch(text):
-        raise PydanticCustomError("int_parsing", "Input should be a valid integer")
-    return int(text)
-
-
-def _boolean(text: object) -> bool:
-    if not isinstance(text, str) or text.lower() not in _BOOLEANS:
-        raise PydanticCustomError("bool_parsing", "Input should be true or false")
-    return _BOOLEANS[text.lower()]
 
 
 def _parameters(value: object) -> Parameters:
@@ -69,7 +55,7 @@ def _parameters(value: object) -> Parameters:
 
 StrategyId = Annotated[
     int,
-    PlainValidator(_integer),
+    PlainValidator(plain_integer),
     Path(alias="id", description="The id of one of your strategies.", examples=[1]),
     WithJsonSchema({"type": "integer", "format": "int64"}),
 ]
@@ -190,12 +176,7 @@ def changes(update: StrategyUpdate) -> StrategyChanges:
     )
 
 
-class _Answer(BaseModel):
-    # Always all of these fields. A client should pass over others, which a later version may send.
-    model_config = ConfigDict(from_attributes=True, json_schema_serialization_defaults_required=True)
-
-
-class Strategy(_Answer):
+class Strategy(Answer):
     """A stored strategy."""
 
     id: Annotated[Int64, Field(examples=[2])]
@@ -207,6 +188,23 @@ class Strategy(_Answer):
     updated_at: Annotated[datetime, Field(examples=["2024-01-15T11:00:00Z"])]
 
 
+def strategy_json(strategy: StoredStrategy) -> dict[str, Any]:
+    """The fields of `Strategy`, for `json_bytes` to write.
+
+    They are named once more, since a page takes 1.7 times as long to write where each field is read by its name in the
+    schema. A test finds every difference between the two lists.
+    """
+    return {
+        "id": strategy.id,
+        "name": strategy.name,
+        "description": strategy.description,
+        "parameters": orjson.Fragment(strategy.parameters.json),
+        "is_active": strategy.is_active,
+        "created_at": strategy.created_at,
+        "updated_at": strategy.updated_at,
+    }
+
+
 class PageQuery(BaseModel):
     """Which strategies to list."""
 
@@ -216,87 +214,24 @@ class PageQuery(BaseModel):
     skip: Annotated[
         int,
         Field(ge=0, le=INTEGER_MAX, description="Pagination offset."),
-        BeforeValidator(_integer),
+        BeforeValidator(plain_integer),
         WithJsonSchema({"type": "integer", "format": "int64", "minimum": 0}),
     ] = 0
-    limit: Annotated[int, Field(ge=1, le=PAGE_LIMIT_MAX, description="Page size."), BeforeValidator(_integer)] = (
+    limit: Annotated[int, Field(ge=1, le=PAGE_LIMIT_MAX, description="Page size."), BeforeValidator(plain_integer)] = (
         PAGE_LIMIT_DEFAULT
     )
-    active_only: Annotated[bool, Field(description="Filter to active strategies only."), BeforeValidator(_boolean)] = (
-        False
-    )
+    active_only: Annotated[
+        bool, Field(description="Filter to active strategies only."), BeforeValidator(plain_boolean)
+    ] = False
 
 
 Pagination = Annotated[PageQuery, Query()]
 
 
-class StrategyPage(_Answer):
+class StrategyPage(Answer):
     """A page of strategies, oldest first; `total` counts all that match."""
 
     items: Sequence[Strategy]
     total: Annotated[Int64, Field(examples=[1])]
     skip: Annotated[Int64, Field(examples=[0])]
     limit: Annotated[int, Field(examples=[PAGE_LIMIT_DEFAULT])]
-
-
-class LoginForm(BaseModel):
-    """The resource owner password credentials of OAuth 2.0 (RFC 6749, 4.3.2)."""
-
-    model_config = ConfigDict(json_schema_extra={"maxProperties": FORM_FIELDS_MAX})
-
-    username: Annotated[str, Field(min_length=1, description="Your e-mail address.", examples=["user@example.com"])]
-    password: Annotated[
-        str, Field(min_length=1, json_schema_extra={"format": "password"}, examples=["SecurePassword123"])
-    ]
-    grant_type: Annotated[Literal["password"], Field(description="May be left out.")] = "password"
-
-
-class Token(_Answer):
-    """A token to send as `Authorization: Bearer <access_token>`."""
-
-    access_token: Annotated[str, Field(examples=["eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9..."])]
-    token_type: Literal["bearer"] = "bearer"  # noqa: S105
-    expires_in: Annotated[int, Field(description="Seconds until the token expires.", examples=[1800])]
-
-
-class _TokenRefusal(_Answer):
-    error: Annotated[
-        Literal["invalid_request", "invalid_grant", "unsupported_grant_type"],
-        Field(description="What was wrong, as OAuth 2.0 calls it (RFC 6749, 5.2)."),
-    ]
-    error_description: Annotated[str, Field(description="The same as `detail`, as one text.")]
-
-
-class Health(_Answer):
-    """The service runs."""
-
-    status: Literal["healthy"] = "healthy"
-    version: Annotated[str, Field(examples=[__version__])]
-
-
-class ErrorResponse(_Answer):
-    """What was wrong."""
-
-    detail: Annotated[str, Field(examples=["Error message here"])]
-
-
-class TokenErrorResponse(ErrorResponse, _TokenRefusal):
-    """Why there is no token."""
-
-
-class Problem(_Answer):
-    """One thing that was wrong with the input, and where."""
-
-    loc: Annotated[list[str | int], Field(examples=[["body", "name"]])]
-    msg: Annotated[str, Field(examples=["field required"])]
-    type: Annotated[str, Field(examples=["value_error.missing"])]
-
-
-class ValidationErrorResponse(_Answer):
-    """What was wrong with the input."""
-
-    detail: list[Problem]
-
-
-class TokenValidationErrorResponse(ValidationErrorResponse, _TokenRefusal):
-    """What was wrong with the form of a login."""

@@ -3,17 +3,18 @@
 from collections.abc import Mapping
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Form
+from fastapi import APIRouter, Depends, Form
 
 from tradingagents_core.errors import InvalidCredentials
 from tradingagents_core.use_cases import UseCases
-from tradingagents_http.dependencies import Source
-from tradingagents_http.media_types import LOGIN_BODY_MAX_BYTES
 from tradingagents_http.oauth import TokenRoute
 from tradingagents_http.paths import LOGIN
+from tradingagents_http.requests.bodies import LOGIN_BODY_MAX_BYTES
+from tradingagents_http.requests.client_address import ClientAddresses
+from tradingagents_http.requests.query import NO_QUERY
 from tradingagents_http.responses import problem, token_errors
 from tradingagents_http.routes import OPEN_TO_ALL, new_router
-from tradingagents_http.schemas import LoginForm, Token
+from tradingagents_http.schemas.authentication import LoginForm, Token
 
 _DETAILS: Final[Mapping[int, object]] = {
     400: "The form should hold each field once",
@@ -24,17 +25,18 @@ _DETAILS: Final[Mapping[int, object]] = {
 }
 
 
-def routes(core: UseCases) -> APIRouter:
-    """The route to a token."""
+def routes(core: UseCases, client_address: ClientAddresses) -> APIRouter:
+    """The route to a token; `client_address` tells from where a login comes."""
     router = new_router(tag="Authentication", route_class=TokenRoute)
 
     @router.post(
         LOGIN,
         summary="Login",
         openapi_extra=OPEN_TO_ALL,
+        dependencies=[NO_QUERY],
         responses=token_errors(400, 401, 415, 422, 429, 503, details=_DETAILS),
     )
-    async def login(source: Source, form: Annotated[LoginForm, Form()]) -> Token:
+    async def login(source: Annotated[str, Depends(client_address)], form: Annotated[LoginForm, Form()]) -> Token:
         """Get a token for your e-mail address and password."""
         token = await core.login(email=form.username, password=form.password, source=source)
         return Token(access_token=token.access_token, expires_in=int(token.lifetime.total_seconds()))

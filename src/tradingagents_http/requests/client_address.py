@@ -26,46 +26,43 @@ _BRACKETS_AND_PORT: Final = re.compile(r"\[([^\]]+)\](?::[0-9]{1,5})?|([0-9.]+):
 
 
 class ClientAddresses:
-    """Says where requests come from, and once in the log that a proxy may have been forgotten."""
+    """Tells the addresses that requests come from, and once in the log that a proxy may have been forgotten."""
 
     def __init__(self, trusted_proxies: Sequence[Network]) -> None:
         self._trusted_proxies = trusted_proxies
         self._has_warned = False
 
-    def __call__(self, request: Request) -> str:
-        """The `client_address` of a request."""
-        if not self._has_warned and (peer := _unknown_forwarder(request, self._trusted_proxies)):
-            self._has_warned = True
-            _log.warning(
-                "X-Forwarded-For came from %s, which TRUSTED_PROXIES does not name, and is ignored. If that is a proxy,"
-                " name it (TRUSTED_PROXIES=%s): until then all clients behind it share one limit of failed logins.",
-                peer,
-                peer,
-            )
-        return client_address(request, self._trusted_proxies)
+    async def __call__(self, request: Request) -> str:
+        """The address that a request comes from, or the network that is one client's.
 
+        `X-Forwarded-For` is read from its end, where the nearest proxy has written, and only as far as trusted proxies
+        have written it, at most `HOPS_MAX` entries. What a client says of itself, or a proxy that is not trusted,
+        counts for nothing. Every address of this machine's loopback interface counts as 127.0.0.1.
+        """
+        forwarded = [_address(text) for text in islice(_entries_from_the_end(request), HOPS_MAX)]
+        address = peer = _peer(request, forwarded)
+        for said in forwarded:
+            if not self._is_trusted(address):
+                break
+            address = said or address
+        if forwarded and not self._has_warned and not self._is_trusted(peer):
+            self._warn_of(peer)
+        return str(_household(address))
 
-def _unknown_forwarder(request: Request, trusted_proxies: Sequence[Network]) -> Address | None:
-    """The other end of the connection, where it has sent `X-Forwarded-For` and is not trusted."""
-    forwarded = [_address(text) for text in islice(_entries_from_the_end(request), HOPS_MAX)]
-    peer = _peer(request, forwarded)
-    return peer if forwarded and not _is_trusted(peer, trusted_proxies) else None
+    def _is_trusted(self, address: Address) -> bool:
+        return any(
+            address in network or (address == _THIS_MACHINE and _ALSO_THIS_MACHINE in network)
+            for network in self._trusted_proxies
+        )
 
-
-def client_address(request: Request, trusted_proxies: Sequence[Network]) -> str:
-    """The address that a request comes from, or the network that is one client's.
-
-    `X-Forwarded-For` is read from its end, where the nearest proxy has written, and only as far as trusted proxies have
-    written it, at most `HOPS_MAX` entries. What a client says of itself, or a proxy that is not trusted, counts for
-    nothing. Every address of this machine's loopback interface counts as 127.0.0.1.
-    """
-    forwarded = [_address(text) for text in islice(_entries_from_the_end(request), HOPS_MAX)]
-    address = _peer(request, forwarded)
-    for said in forwarded:
-        if not _is_trusted(address, trusted_proxies):
-            break
-        address = said or address
-    return str(_household(address))
+    def _warn_of(self, peer: Address) -> None:
+        self._has_warned = True
+        _log.warning(
+            "X-Forwarded-For came from %s, which TRUSTED_PROXIES does not name, and is ignored. If that is a proxy,"
+            " name it (TRUSTED_PROXIES=%s): until then all clients behind it share one limit of failed logins.",
+            peer,
+            peer,
+        )
 
 
 def _peer(request: Request, forwarded: Sequence[Address | None]) -> Address:
@@ -79,12 +76,6 @@ def _peer(request: Request, forwarded: Sequence[Address | None]) -> Address:
     others = next((address for address in forwarded if address not in (None, _THIS_MACHINE)), None)
     may_be_replaced = len(forwarded) == HOPS_MAX and others is None
     return _THIS_MACHINE if peer is None or peer == others or may_be_replaced else peer
-
-
-def _is_trusted(address: Address, proxies: Sequence[Network]) -> bool:
-    return any(
-        address in network or (address == _THIS_MACHINE and _ALSO_THIS_MACHINE in network) for network in proxies
-    )
 
 
 def _entries_from_the_end(request: Request) -> Iterator[str]:

@@ -1,34 +1,29 @@
-"""What routes are given besides their input: who is calling, and from where."""
+"""The credentials of a request: its bearer token."""
 
-from typing import Annotated, Final
+from typing import Final
 
-from fastapi import Depends, HTTPException, Request, Security
+from fastapi import HTTPException, Request
 from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
 from fastapi.security.base import SecurityBase
 
 from tradingagents_core.domain.user import User
-from tradingagents_core.use_cases import UseCases
+from tradingagents_core.use_cases.authentication import IdentifyUser
 from tradingagents_http.errors import NO_TOKEN
 from tradingagents_http.paths import LOGIN
-from tradingagents_http.query import refuse_query
+from tradingagents_http.requests.query import refuse_query
 
 _SEND_IT: Final = "send the header Authorization: Bearer TOKEN"
 
 
-async def _source(request: Request) -> str:
-    refuse_query(request)
-    address: str = request.app.state.client_addresses(request)
-    return address
+class BearerToken(SecurityBase):
+    """Identifies the user whose bearer token comes with a request (RFC 6750, 2.1); else the answer is 401.
 
+    It also says in the document how the token is sent, and refuses the query parameters of routes that take none: one
+    dependency instead of three, since each costs time in every request.
+    """
 
-Source = Annotated[str, Depends(_source)]
-"""The address that the request comes from, without query parameters."""
-
-
-class _BearerToken(SecurityBase):
-    """The check of the bearer token, and at once what the document says about it: one dependency instead of three."""
-
-    def __init__(self) -> None:
+    def __init__(self, identify_user: IdentifyUser) -> None:
+        self._identify_user = identify_user
         self.scheme_name = "OAuth2Password"
         flow = OAuthFlowPassword(tokenUrl=LOGIN)
         self.model = OAuth2(
@@ -44,8 +39,7 @@ class _BearerToken(SecurityBase):
         token = token.lstrip(" ")
         if scheme.lower() != "bearer" or not token:
             raise HTTPException(401, f"Not authenticated: {_fault(request, scheme)}", NO_TOKEN)
-        core: UseCases = request.app.state.core
-        user = await core.identify_user(token=token)
+        user = await self._identify_user(token=token)
         if not request.scope["route"].dependant.query_params:
             refuse_query(request)
         return user
@@ -62,7 +56,3 @@ def _fault(request: Request, scheme: str) -> str:
     if "token" in request.scope["query_string"].decode("latin-1").lower():
         return f"a token in the query is not taken (RFC 9700, 4.3.2); {_SEND_IT}"
     return f"{_SEND_IT}, with a token from {LOGIN}"
-
-
-CurrentUser = Annotated[User, Security(_BearerToken())]
-"""The user whose bearer token came with the request (RFC 6750, 2.1); else the answer is 401."""

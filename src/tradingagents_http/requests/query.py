@@ -3,7 +3,7 @@
 from typing import Final
 from urllib.parse import parse_qsl
 
-from fastapi import Request
+from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
 
 NOT_PERMITTED: Final = "extra inputs are not permitted"
@@ -28,3 +28,11 @@ def refuse_query(request: Request) -> None:
     raise RequestValidationError(
         [{"type": "extra_forbidden", "loc": ("query", name), "msg": NOT_PERMITTED} for name in dict.fromkeys(names)]
     )
+
+
+async def _refuse_query(request: Request) -> None:
+    refuse_query(request)
+
+
+NO_QUERY: Final = Depends(_refuse_query)
+"""What a route without a token depends on to refuse every query parameter; `BearerToken` does so for the others."""

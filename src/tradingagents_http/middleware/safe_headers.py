@@ -1,0 +1,44 @@
+"""Headers for browsers and caches."""
+
+from typing import Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tradingagents_http.middleware.headers import RawHeaders, add_headers
+
+_EVERYWHERE: Final[RawHeaders] = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
+_FOR_DATA: Final[RawHeaders] = (
+    *_EVERYWHERE,
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+_FOR_PAGES: Final[RawHeaders] = (
+    *_EVERYWHERE,
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+        b"img-src 'self' data:; connect-src 'self'; worker-src blob:; base-uri 'none'; form-action 'none'; "
+        b"frame-ancestors 'none'",
+    ),
+)
+
+
+class SafeHeaders:
+    """Tells browsers and caches to do nothing with an answer but show it to whom it was sent.
+
+    Answers of the API are not stored (RFC 9111, 5.2.2.5). The pages of the documentation may run the scripts that come
+    from here (Content Security Policy Level 3).
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, add_headers(send, _safe_headers) if scope["type"] == "http" else send)
+
+
+def _safe_headers(headers: RawHeaders) -> RawHeaders:
+    media_type = next((value for name, value in headers if name == b"content-type"), b"")
+    if media_type.startswith(b"text/html"):
+        return _FOR_PAGES
+    return _EVERYWHERE if media_type.startswith((b"text/", b"image/")) else _FOR_DATA
