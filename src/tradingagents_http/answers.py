@@ -1,6 +1,5 @@
 """What goes back: domain objects as the JSON that `schemas` documents, written once and not validated again."""
 
-from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
@@ -8,7 +7,6 @@ from starlette.responses import Response
 
 from tradingagents_core.domain.page import Page
 from tradingagents_core.domain.strategy import Strategy
-from tradingagents_http.schemas import Answer
 from tradingagents_http.schemas.strategies import StrategyPage, strategy_json
 
 
@@ -39,19 +37,22 @@ def created_answer(strategy: Strategy, location: str) -> Json:
 
 def page_answer(page: Page[Strategy]) -> Json:
     """A page of strategies, as `StrategyPage` describes it."""
-    return Json({**_page_fields(page), "items": [strategy_json(strategy) for strategy in page.items]})
+    return Json(_page_json(page, [strategy_json(strategy) for strategy in page.items]))
 
 
 def page_without_items(page: Page[Strategy]) -> tuple[bytes, bytes]:
     """What comes before and after the items of a page, for whoever writes them one by one."""
-    before, after = json_bytes({**_page_fields(page), "items": []}).split(b"[]")
+    before, after = json_bytes(_page_json(page, [])).split(b"[]")
     return before + b"[", b"]" + after
 
 
-def _fields(schema: type[Answer]) -> Callable[[object], dict[str, Any]]:
-    """Make the function that reads from an object the fields that a schema names."""
-    names = tuple(schema.model_fields)
-    return lambda source: {name: getattr(source, name) for name in names}
+_PAGE_FIELDS: Final = dict.fromkeys(StrategyPage.model_fields)
 
 
-_page_fields: Final = _fields(StrategyPage)
+def _page_json(page: Page[Strategy], items: list[dict[str, Any]]) -> dict[str, Any]:
+    """The fields of `StrategyPage`, for `json_bytes` to write."""
+    fields: dict[str, Any] = _PAGE_FIELDS.copy()
+    for name in fields:
+        fields[name] = getattr(page, name)
+    fields["items"] = items
+    return fields

@@ -102,6 +102,16 @@ def test_a_strategy_is_written_value_for_value_and_key_for_key(strategy: Strateg
     assert exact(body(strategy_answer(strategy))) == exact(shown(strategy))
 
 
+@given(strategies)
+def test_a_strategy_is_written_with_the_fields_of_its_schema_in_their_order(strategy: Strategy) -> None:
+    assert list(body(strategy_answer(strategy))) == list(schemas.Strategy.model_fields)
+
+
+@given(pages)
+def test_a_page_is_written_with_the_fields_of_its_schema_in_their_order(page: Page[Strategy]) -> None:
+    assert list(body(page_answer(page))) == list(schemas.StrategyPage.model_fields)
+
+
 @given(pages)
 def test_a_page_is_written_value_for_value_and_key_for_key(page: Page[Strategy]) -> None:
     items = [shown(strategy) for strategy in page.items]
