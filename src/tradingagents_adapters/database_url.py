@@ -167,9 +167,7 @@ def read_database_url(value: object) -> URL:
 
 
 def shown_url(url: URL) -> str:
-    """A database as people are told of it: where it is and who connects, without passwords and parameters."""
-    if url.get_backend_name() == "sqlite":
-        return str(Path(url.database or "").absolute())
+    """A PostgreSQL database for people to read: where it is and who connects, without passwords and parameters."""
     read = PostgresqlUrl.of(url)
     places = ",".join(f"{host or ''}{f':{port}' if port else ''}" for host, port in read.addresses)
     return f"postgresql://{f'{read.user}@' if read.user else ''}{places}/{read.database or ''}"

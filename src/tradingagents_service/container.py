@@ -81,9 +81,9 @@ async def running(container: Container, *, waits_for_database: bool = False) -> 
     """
     async with container.database() as database, AsyncExitStack() as stack:
         try:
-            await database.prepare()
+            await database.readiness.prepare()
         except StoreUnavailable:
             if not waits_for_database:
                 raise
-            await stack.enter_async_context(database.prepared_in_background())
+            await stack.enter_async_context(database.readiness.prepared_in_background())
         yield

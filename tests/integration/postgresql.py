@@ -25,9 +25,9 @@ from typing import Final
 import psutil
 from sqlalchemy.engine import URL, make_url
 
-from tradingagents_adapters.sql.database import Connection
 from tradingagents_adapters.sql.database import Database as SqlDatabase
-from tradingagents_adapters.sql.postgresql import PostgresqlDatabase
+from tradingagents_adapters.sql.drivers.asyncpg import AsyncpgDriver
+from tradingagents_adapters.sql.drivers.driver import DriverConnection
 
 ADMINISTRATOR: Final = "postgres"
 LOOPBACK: Final = "127.0.0.1"
@@ -399,19 +399,20 @@ def wait_until(happened: Callable[[], bool], seconds: float, complaint: Callable
 
 
 def in_use(database: SqlDatabase) -> int:
-    """How many connections of a store's database somebody has taken and not given back."""
-    assert isinstance(database, PostgresqlDatabase)
-    return database._pool.get_size() - database._pool.get_idle_size()
+    """How many connections of a store's database have been acquired and not released."""
+    assert isinstance(database.driver, AsyncpgDriver)
+    pool = database.driver._pool
+    return pool.get_size() - pool.get_idle_size()
 
 
 @asynccontextmanager
-async def taken(database: SqlDatabase) -> AsyncIterator[Connection]:
+async def taken(database: SqlDatabase) -> AsyncIterator[DriverConnection]:
     """A connection of a store's database, which nobody else has meanwhile."""
-    connection = await database.take(to_write=True)
+    connection = await database.driver.acquire(to_write=True)
     try:
         yield connection
     finally:
-        await database.give_back(connection)
+        await database.driver.release(connection)
 
 
 async def eventually(happened: Callable[[], Awaitable[object]], seconds: float = END_SECONDS) -> None:

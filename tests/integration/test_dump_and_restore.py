@@ -108,7 +108,7 @@ async def used(settings: DatabaseOptions) -> tuple[list[str], int, int]:
     at = datetime(2024, 1, 16, tzinfo=UTC)
     content = StrategyContent(name="new", description=None, parameters=Parameters.from_store("{}"), is_active=True)
     async with open_checked_database(settings, migrates=False) as database:
-        await database.prepare()
+        await database.readiness.prepare()
         store = SqlStore(database)
         async with store.write() as work:
             await work.add_strategy(owner_id=1, content=content, at=at)

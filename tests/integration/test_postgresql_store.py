@@ -21,8 +21,8 @@ from sqlalchemy import text
 
 from tradingagents_adapters.database_url import read_database_url
 from tradingagents_adapters.sql import open_database
-from tradingagents_adapters.sql import postgresql as adapter
 from tradingagents_adapters.sql.database import Database as SqlDatabase
+from tradingagents_adapters.sql.drivers import asyncpg as adapter
 from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.store import SqlStore
 from tradingagents_conformance import OpenStore, StoreContract
@@ -277,7 +277,7 @@ async def test_a_write_is_one_transaction_that_takes_the_owners_row_first(listen
     assert changed.status_code == 200
     look_up, *transaction = heard.statements
     assert look_up.startswith("SELECT users.")
-    assert re.fullmatch(r"BEGIN; SELECT FROM users WHERE id = \d+ FOR UPDATE", transaction[0])
+    assert re.fullmatch(r"BEGIN; SELECT id FROM users WHERE id = \d+ FOR UPDATE", transaction[0])
     assert [statement.split()[0] for statement in transaction[1:]] == ["SELECT", "UPDATE", "COMMIT"]
 
 
@@ -299,7 +299,7 @@ async def test_a_refused_write_is_rolled_back(listened_to, api_over) -> None:
 async def test_the_sessions_have_the_documented_timeouts(database: Database) -> None:
     async with opened(database) as (_, connections), taken(connections) as connection:
         shown = {
-            name: (await connection.fetch(f"SHOW {name}", ()))[0][name]
+            name: (await connection.fetch((f"SHOW {name}", ())))[0][name]
             for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "application_name")
         }
     assert shown == {

@@ -20,7 +20,7 @@ from sqlalchemy import text
 from tradingagents_adapters.database_url import read_database_url
 from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.sql import open_database
-from tradingagents_adapters.sql import postgresql as adapter
+from tradingagents_adapters.sql.drivers import asyncpg as adapter
 from tradingagents_adapters.sql.engine import connected
 from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_core.errors import StoreUnavailable
@@ -316,7 +316,7 @@ async def test_the_parameters_of_a_url_are_those_of_the_session(server: Postgres
     settings = DatabaseOptions(url=read_database_url(url(server, **said)))
     async with open_database(settings) as database, taken(database) as connection:
         shown = {
-            name: (await connection.fetch(f"SHOW {name}", ()))[0][name]
+            name: (await connection.fetch((f"SHOW {name}", ())))[0][name]
             for name in ("application_name", "search_path", "statement_timeout")
         }
     assert shown == {

@@ -10,8 +10,8 @@ from postgresql import Database, eventually, in_use
 
 from tradingagents_adapters.database_url import read_database_url
 from tradingagents_adapters.sql import open_database
-from tradingagents_adapters.sql import postgresql as adapter
 from tradingagents_adapters.sql.database import Database as SqlDatabase
+from tradingagents_adapters.sql.drivers import asyncpg as adapter
 from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.store import SqlStore
 from tradingagents_adapters.sql.tables import users

@@ -11,11 +11,12 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import pytest
 from postgresql import Database, Databases
-from sqlalchemy import Executable
+from sqlalchemy import Executable, text
 from sqlalchemy.engine import URL
 
 from tradingagents_adapters.database_url import read_database_url
 from tradingagents_adapters.sql import login_failures, open_database, store
+from tradingagents_adapters.sql.drivers.aiosqlite import _as_column
 from tradingagents_adapters.sql.options import DatabaseOptions
 
 OWNERS: Final = 401
@@ -47,7 +48,7 @@ _USER: Final = {"user_id": 7}
 _ACCOUNT: Final = {"email": "7@example.com", "password_hash": "hash", "is_active": True, **_TIMES}
 _STRATEGY: Final = {"strategy_id": 42, "owner_id": 1}
 _CONTENT: Final = {"name": "another", "description": "", "parameters": "{}", "is_active": True, **_TIMES}
-_KEYS: Final = {"key0": "key 1", "key1": "key 2"}
+_KEYS: Final = {"keys": ["key 1", "key 2"]}
 _ONE_STRATEGY: Final = {"pk_strategies", "ix_strategies_owner_id_id"}
 
 
@@ -68,8 +69,8 @@ ROWS: Final = {
         store._REPLACE_STRATEGY, {"strategy_id": 42, "of_owner": 1, **_CONTENT}, _ONE_STRATEGY
     ),
     "a strategy to remove": Asked(store._REMOVE_STRATEGY, _STRATEGY, _ONE_STRATEGY),
-    "failures to find": Asked(login_failures._find(2), _KEYS, {"pk_login_failures"}),
-    "failures to clear": Asked(login_failures._clear(2), _KEYS, {"pk_login_failures"}),
+    "failures to find": Asked(login_failures._FIND, _KEYS, {"pk_login_failures"}),
+    "failures to clear": Asked(login_failures._CLEAR, _KEYS, {"pk_login_failures"}),
     "failures to forget": Asked(login_failures._FORGET, {"forgotten": "2023-01-01"}, {"ix_login_failures_last_at"}),
 }
 
@@ -103,7 +104,7 @@ class Planner(Protocol):
 
 def _compiled(settings: DatabaseOptions, asked: Asked) -> tuple[str, list[Any]]:
     """The SQL that is run, and the values in its order."""
-    compiled = open_database(settings)._compiled(asked.statement)
+    compiled = open_database(settings).compiler.compiled(asked.statement)
     return compiled.sql, [asked.values[name] for name in compiled.names]
 
 
@@ -122,7 +123,7 @@ class SqlitePlanner:
     def reads(self, asked: Asked) -> list[Read]:
         sql, values = _compiled(self._settings, asked)
         with closing(sqlite3.connect(self._file)) as connection:
-            plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", [_as_column(value) for value in values]).fetchall()
         sorting = {parent for _, parent, _, detail in plan if "TEMP B-TREE" in detail}
         return [Read(through, parent in sorting) for _, parent, _, detail in plan if (through := self._through(detail))]
 
@@ -149,7 +150,7 @@ class PostgresqlPlanner:
 
     def reads(self, asked: Asked) -> list[Read]:
         sql, values = _compiled(DatabaseOptions(url=read_database_url(self._database.setting)), asked)
-        given = ", ".join(f"'{value}'" for value in values)
+        given = ", ".join(f"ARRAY{value}" if isinstance(value, list) else f"'{value}'" for value in values)
         plan = self._database.sql(
             f"SET plan_cache_mode = {self._mode}",
             f"PREPARE asked AS {sql}",
@@ -228,13 +229,13 @@ async def test_a_session_of_the_service_searches_nobody_elses_strategies_for_a_p
     sql, values = _compiled(settings, asked)
     execute = f"EXECUTE asked({', '.join(map(str, values))})"
     async with open_database(settings) as connections:
-        connection = await connections.take(to_write=False)
+        connection = await connections.acquire(to_write=False)
         await connection.execute(f"PREPARE asked AS {sql}")
         # The server plans for the values themselves at first, and has chosen for good by then.
         for _ in range(8):
             await connection.execute(execute)
-        plan = [line for (line,) in await connection.fetch(f"EXPLAIN {execute}", ())]
-        await connections.give_back(connection)
+        plan = [line for (line,) in await connection.fetch([text(f"EXPLAIN {execute}")], {})]
+        await connections.release(connection)
     assert [index for index in asked.indexes if any(f"Index Scan using {index} " in line for line in plan)], plan
 
 

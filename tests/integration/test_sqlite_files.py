@@ -14,11 +14,12 @@ import httpx
 import pytest
 from in_process import Api
 from processes import KEY, SERVE, Machine
+from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from tradingagents_adapters.clock import utc_now
 from tradingagents_adapters.sql import open_checked_database, open_database
-from tradingagents_adapters.sql import sqlite as adapter
+from tradingagents_adapters.sql.drivers import aiosqlite as adapter
 from tradingagents_adapters.sql.login_failures import SqlLoginFailures
 from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.revision import REVISION
@@ -111,9 +112,9 @@ async def test_a_single_write_is_not_acknowledged_after_the_file_was_removed(fil
 async def test_a_commit_is_not_acknowledged_when_the_file_was_removed_just_before_it(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    are_in_place = adapter._Files.are_in_place
+    are_in_place = adapter.Files.are_in_place
 
-    def look_and_remove(files: adapter._Files) -> bool:
+    def look_and_remove(files: adapter.Files) -> bool:
         in_place = are_in_place(files)
         file.unlink(missing_ok=True)
         return in_place
@@ -121,7 +122,7 @@ async def test_a_commit_is_not_acknowledged_when_the_file_was_removed_just_befor
     async with open_checked_database(sqlite_settings(file), migrates=True) as database:
         failures = SqlLoginFailures(database)
         await failures.add(["a"], at=utc_now())
-        monkeypatch.setattr(adapter._Files, "are_in_place", look_and_remove)
+        monkeypatch.setattr(adapter.Files, "are_in_place", look_and_remove)
         with pytest.raises(StoreUnavailable):
             await failures.clear(["a"])
 
@@ -141,7 +142,10 @@ async def test_the_log_names_the_file_once(
     file: Path, backup: Path, caplog: pytest.LogCaptureFixture, api_over: OpenApi
 ) -> None:
     caplog.set_level(logging.INFO, "tradingagents_adapters")
-    async with open_checked_database(sqlite_settings(file), migrates=True) as database, api_over(SqlStore(database)) as api:
+    async with (
+        open_checked_database(sqlite_settings(file), migrates=True) as database,
+        api_over(SqlStore(database)) as api,
+    ):
         remove(file)
         answers = [await api.ann.post(STRATEGIES, json={"name": "a"}) for _ in range(5)]
         answers += await asyncio.gather(*[api.ann.get(STRATEGIES) for _ in range(5)])
@@ -291,9 +295,9 @@ def test_a_created_strategy_is_never_acknowledged_and_gone_after_a_restart(tmp_p
 async def api_over_limited(file: Path, pragma: str, api_over: OpenApi) -> AsyncIterator[Api]:
     """The API over a file, whose writing connection has this limit from then on."""
     async with open_database(sqlite_settings(file)) as database, api_over(SqlStore(database)) as api:
-        connection = await database.take(to_write=True)
+        connection = await database.acquire(to_write=True)
         await connection.execute(f"PRAGMA {pragma}")
-        await database.give_back(connection)
+        await database.release(connection)
         yield api
 
 
@@ -336,9 +340,10 @@ async def test_a_block_that_reads_first_may_write_after_others_have(file: Path) 
 async def test_connections_write_each_commit_to_the_disk(file: Path) -> None:
     async with open_database(sqlite_settings(file)) as database:
         for to_write in (False, True):
-            connection = await database.take(to_write=to_write)
-            shown = [(await connection.fetch(f"PRAGMA {name}", ()))[0][0] for name in ("synchronous", "journal_mode")]
-            await database.give_back(connection)
+            connection = await database.acquire(to_write=to_write)
+            pragmas = [text(f"PRAGMA {name}") for name in ("synchronous", "journal_mode")]
+            shown = [(await connection.fetch([pragma], {}))[0][0] for pragma in pragmas]
+            await database.release(connection)
             assert shown == [2, "wal"]
 
 
@@ -383,14 +388,14 @@ async def test_callers_who_come_at_once_open_one_connection_to_read_and_one_to_w
 async def test_a_file_that_is_replaced_while_it_is_opened_is_not_used(
     file: Path, backup: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files_of = adapter._Files.of
+    files_of = adapter.Files.of
 
-    def replace_and_look(path: Path) -> adapter._Files:
+    def replace_and_look(path: Path) -> adapter.Files:
         if is_there(backup):
             put(backup, file)
         return files_of(path)
 
-    monkeypatch.setattr(adapter._Files, "of", replace_and_look)
+    monkeypatch.setattr(adapter.Files, "of", replace_and_look)
     async with open_database(sqlite_settings(file)) as database:
         with pytest.raises(StoreUnavailable) as refused:
             await add_user(SqlStore(database), "lost@example.com")

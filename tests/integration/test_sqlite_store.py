@@ -9,7 +9,7 @@ import aiosqlite
 import pytest
 
 from tradingagents_adapters.clock import utc_now
-from tradingagents_adapters.sql.sqlite import BUSY_SECONDS
+from tradingagents_adapters.sql.drivers.aiosqlite import BUSY_SECONDS
 from tradingagents_conformance import OpenStore, StoreContract
 from tradingagents_core.errors import StoreUnavailable
 from tradingagents_core.ports import Store
@@ -81,11 +81,11 @@ async def test_writers_that_wait_for_another_process_hold_up_no_reader(
 async def test_a_database_that_another_process_keeps_locked_is_unavailable(
     tmp_path: Path, open_sqlite_store: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tradingagents_adapters.sql.sqlite.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("tradingagents_adapters.sql.drivers.aiosqlite.BUSY_SECONDS", 0.1)
     async with open_sqlite_store() as store:
         with closing(sqlite3.connect(tmp_path / "store.db", isolation_level=None)) as other_process:
             other_process.execute("BEGIN IMMEDIATE")
             with pytest.raises(StoreUnavailable) as refusal:
                 await _add_user(store, "ann@example.com")
-        assert refusal.value.reason == "database is locked"
+        assert refusal.value.reason == f"another process kept the SQLite file {tmp_path / 'store.db'} locked for 0.1 s"
         await _add_user(store, "ann@example.com")

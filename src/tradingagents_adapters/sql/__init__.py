@@ -3,19 +3,19 @@
 from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.sql.access import check_access, check_no_tables, check_place
 from tradingagents_adapters.sql.database import Check, Database
+from tradingagents_adapters.sql.drivers.aiosqlite import AiosqliteDriver
+from tradingagents_adapters.sql.drivers.asyncpg import AsyncpgDriver
 from tradingagents_adapters.sql.options import DatabaseOptions
-from tradingagents_adapters.sql.postgresql import PgbouncerDatabase, PostgresqlDatabase
 from tradingagents_adapters.sql.revision import DataWouldBeDropped, check_schema, find_revision, has_newer_schema
-from tradingagents_adapters.sql.sqlite import SqliteDatabase
+from tradingagents_adapters.sql.sqlite import file_of
 
 __all__ = ["DataWouldBeDropped", "migrate", "open_checked_database", "open_database"]
 
 
 def open_database(options: DatabaseOptions, check: Check | None = None) -> Database:
     """The database of these options; it connects when it is first used, and has its schema checked before."""
-    if options.is_sqlite:
-        return SqliteDatabase(options, check)
-    return PgbouncerDatabase(options, check) if options.pgbouncer else PostgresqlDatabase(options, check)
+    driver = AiosqliteDriver(file_of(options)) if options.is_sqlite else AsyncpgDriver(options)
+    return Database(driver, echo=options.echo, check=check)
 
 
 def open_checked_database(options: DatabaseOptions, *, migrates: bool) -> Database:

@@ -6,7 +6,8 @@ from typing import Any, Final
 from sqlalchemy import Executable, text
 
 from tradingagents_adapters.errors import ConfigurationError
-from tradingagents_adapters.sql.database import Database, Row
+from tradingagents_adapters.sql.database import Database
+from tradingagents_adapters.sql.drivers.driver import Row
 from tradingagents_adapters.sql.errors import quoted
 from tradingagents_adapters.sql.tables import metadata
 

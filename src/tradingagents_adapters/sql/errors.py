@@ -2,11 +2,14 @@
 
 import re
 import sqlite3
+from collections.abc import Callable
 from typing import Final
 
 import asyncpg
+from sqlalchemy import PrimaryKeyConstraint, UniqueConstraint
 from sqlalchemy.exc import DBAPIError
 
+from tradingagents_adapters.sql.tables import metadata
 from tradingagents_core.errors import StoreUnavailable
 
 _SQLITE_UNAVAILABLE: Final = {
@@ -59,13 +62,26 @@ _GRANTS: Final = {
 _ALREADY_THERE: Final = re.compile(r"table \S+ already exists")
 
 
-class ConstraintBroken(Exception):
-    """A statement was refused by the tables: a value that has to be `unique` was there already; else a row that was
-    referred to was missing."""
+_UNIQUE: Final = {
+    ", ".join(f"{table.name}.{column.name}" for column in constraint.columns): str(constraint.name)
+    for table in metadata.tables.values()
+    for constraint in table.constraints
+    if isinstance(constraint, PrimaryKeyConstraint | UniqueConstraint)
+}
+"""The names of constraints by their columns, as SQLite says them."""
 
-    def __init__(self, *, unique: bool) -> None:
-        super().__init__(unique)
-        self.unique = unique
+_SQLITE_UNIQUE: Final = re.compile(r"UNIQUE constraint failed: (?P<columns>\w+\.\w+(, \w+\.\w+)*)$")
+
+
+class ConstraintBroken(Exception):
+    """A statement was refused by a constraint of the tables, which has this name.
+
+    None stands for a constraint whose name the database does not say: on SQLite one that is no key and not unique.
+    """
+
+    def __init__(self, constraint: str | None) -> None:
+        super().__init__(constraint)
+        self.constraint = constraint
 
 
 class TableMissing(Exception):
@@ -74,6 +90,10 @@ class TableMissing(Exception):
 
 class SessionEnded(Exception):
     """The server had ended the session of a connection before the statement was sent."""
+
+
+class DatabaseLost(Exception):
+    """The database was removed or replaced, and has to be prepared again. The text says what happened."""
 
 
 class Translated:
@@ -89,8 +109,9 @@ class Translated:
         TableMissing: there is no such table.
     """
 
-    def __init__(self, *, role: str | None = None) -> None:
+    def __init__(self, *, role: str | None = None, lose: Callable[[str], None] | None = None) -> None:
         self._role = quoted(role) if role else "the role in DATABASE_URL"
+        self._lose = lose
 
     def __enter__(self) -> None:
         pass
@@ -99,8 +120,11 @@ class Translated:
         if not isinstance(error, Exception):
             return
         said = _of_driver(error)
-        if isinstance(said, sqlite3.IntegrityError | asyncpg.IntegrityConstraintViolationError):
-            raise ConstraintBroken(unique=_is_unique_violation(said)) from error
+        if isinstance(said, DatabaseLost) and self._lose is not None:
+            self._lose(str(said))
+            raise StoreUnavailable(reason=str(said), is_logged=True) from None
+        if isinstance(said, sqlite3.IntegrityError) or _sqlstate(said).startswith("23"):
+            raise ConstraintBroken(_constraint(said)) from error
         if _sqlstate(said) == "42P01" or (
             isinstance(said, sqlite3.OperationalError) and str(said).startswith("no such table")
         ):
@@ -136,8 +160,17 @@ def _of_driver(error: Exception) -> Exception:
     return error
 
 
-def _is_unique_violation(error: Exception) -> bool:
-    return _sqlite_code(error) == sqlite3.SQLITE_CONSTRAINT_UNIQUE or _sqlstate(error) == "23505"
+def is_given_up(error: BaseException | None) -> bool:
+    """Whether PostgreSQL has given up a statement: it waited for a lock, or worked, for too long."""
+    return error is not None and _sqlstate(error) in {"55P03", "57014"}
+
+
+def _constraint(error: Exception) -> str | None:
+    if isinstance(error, sqlite3.IntegrityError):
+        failed = _SQLITE_UNIQUE.search(str(error))
+        return _UNIQUE.get(failed["columns"]) if failed else None
+    name = getattr(error, "constraint_name", None)
+    return None if name is None else str(name)
 
 
 def _says_not_now(error: BaseException) -> bool:

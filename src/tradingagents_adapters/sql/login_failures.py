@@ -2,19 +2,38 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Delete, Insert, Integer, Select, bindparam, case, delete, literal_column, select
+from sqlalchemy import ColumnElement, Insert, Integer, bindparam, case, delete, literal_column, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tradingagents_adapters.sql.database import Database
+from tradingagents_adapters.sql.lists import each_of, is_any_of
 from tradingagents_adapters.sql.tables import login_failures
 from tradingagents_core.domain.login_throttle import FORGOTTEN_AFTER, FailureCount
 from tradingagents_core.ports import LoginFailures
 
-_INSERT: Final[Mapping[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
+def _count(insert: Any) -> Insert:
+    before = login_failures.c
+    one: ColumnElement[int] = literal_column("1", Integer)
+    keys = each_of("keys", before.key.type)
+    # In one order, so that two that count under the same keys do not wait for each other for ever.
+    each = select(keys.c.value, one, bindparam("at", type_=before.last_at.type)).order_by(keys.c.value)
+    added = insert(login_failures).from_select(["key", "failures", "last_at"], each)
+    counted: Insert = added.on_conflict_do_update(
+        index_elements=["key"],
+        set_={
+            "failures": case((before.last_at < bindparam("forgotten"), one), else_=before.failures + one),
+            "last_at": added.excluded.last_at,
+        },
+    )
+    return counted
+
+
+_FIND: Final = select(login_failures).where(is_any_of(login_failures.c.key, "keys"))
+_COUNT: Final = {"sqlite": _count(sqlite.insert), "postgresql": _count(postgresql.insert)}
+_CLEAR: Final = delete(login_failures).where(is_any_of(login_failures.c.key, "keys"))
 _FORGET: Final = delete(login_failures).where(login_failures.c.last_at < bindparam("forgotten"))
 
 
@@ -27,7 +46,7 @@ class SqlLoginFailures(LoginFailures):
     async def find(self, keys: Sequence[str]) -> Mapping[str, FailureCount]:
         if not keys:
             return {}
-        rows = await self._database.read(_find(len(keys)), **_named(keys))
+        rows = await self._database.read(_FIND, keys=list(keys))
         last_at = self._database.read_time
         return {row["key"]: FailureCount(count=row["failures"], last_at=last_at(row["last_at"])) for row in rows}
 
@@ -35,45 +54,9 @@ class SqlLoginFailures(LoginFailures):
         if not keys:
             return
         forgotten = at - FORGOTTEN_AFTER
-        # In one order, so that two that count under the same keys do not wait for each other for ever.
-        counted = _count(len(keys), self._database.dialect_name)
-        await self._database.write(counted, **_named(sorted(keys)), at=at, forgotten=forgotten)
+        await self._database.write(_COUNT[self._database.dialect_name], keys=list(keys), at=at, forgotten=forgotten)
         await self._database.write(_FORGET, forgotten=forgotten)
 
     async def clear(self, keys: Sequence[str]) -> None:
         if keys:
-            await self._database.write(_clear(len(keys)), **_named(keys))
-
-
-def _named(keys: Sequence[str]) -> dict[str, Any]:
-    return dict(zip(_names(len(keys)), keys, strict=True))
-
-
-def _names(count: int) -> list[str]:
-    return [f"key{number}" for number in range(count)]
-
-
-@cache
-def _find(count: int) -> Select[Any]:
-    return select(login_failures).where(login_failures.c.key.in_([bindparam(name) for name in _names(count)]))
-
-
-@cache
-def _clear(count: int) -> Delete:
-    return delete(login_failures).where(login_failures.c.key.in_([bindparam(name) for name in _names(count)]))
-
-
-@cache
-def _count(count: int, dialect_name: str) -> Insert:
-    one: ColumnElement[int] = literal_column("1", Integer)
-    rows = [{"key": bindparam(name), "failures": one, "last_at": bindparam("at")} for name in _names(count)]
-    insert = _INSERT[dialect_name](login_failures).values(rows)
-    before = login_failures.c
-    counted: Insert = insert.on_conflict_do_update(
-        index_elements=["key"],
-        set_={
-            "failures": case((before.last_at < bindparam("forgotten"), one), else_=before.failures + one),
-            "last_at": insert.excluded.last_at,
-        },
-    )
-    return counted
+            await self._database.write(_CLEAR, keys=list(keys))

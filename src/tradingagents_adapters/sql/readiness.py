@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
 from tradingagents_adapters.errors import ConfigurationError
@@ -84,6 +85,16 @@ class Readiness:
                 return
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    @asynccontextmanager
+    async def prepared_in_background(self) -> AsyncIterator[None]:
+        """A block during which the database is prepared as soon as that is possible."""
+        trying = asyncio.create_task(self.keep_trying())
+        try:
+            yield
+        finally:
+            trying.cancel()
+            await asyncio.wait({trying})
 
     def lose(self, reason: str) -> None:
         """Have the database prepared again before it is used."""

@@ -1,16 +1,18 @@
 """Users and strategies in an SQL database: each method of the port is one statement."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Self, TypeAlias
 
 from sqlalchemy import BindParameter, Executable, Select, Table, bindparam, delete, insert, select, true, update
 
-from tradingagents_adapters.sql.database import Database, Row, Transaction
+from tradingagents_adapters.sql.database import Database
+from tradingagents_adapters.sql.drivers.driver import Row
 from tradingagents_adapters.sql.errors import ConstraintBroken
-from tradingagents_adapters.sql.tables import strategies, users
+from tradingagents_adapters.sql.tables import strategies, unique_constraint, users
+from tradingagents_adapters.sql.transaction import RowLock, Transaction
 from tradingagents_core.domain.page import PAGE_LIMIT_DEFAULT, Page
 from tradingagents_core.domain.parameters import INTEGER_MAX, Parameters
 from tradingagents_core.domain.strategy import Strategy, StrategyContent
@@ -21,6 +23,8 @@ from tradingagents_core.ports import Store, StoreView, StoreWork
 _ACCOUNT: Final = ("email", "password_hash", "is_active", "created_at", "updated_at")
 _CONTENT: Final = ("name", "description", "parameters", "is_active", "created_at", "updated_at")
 
+_EMAIL_UNIQUE: Final = unique_constraint(users, "email")
+_NAME_UNIQUE: Final = unique_constraint(strategies, "owner_id", "name")
 
 _STRATEGY_COLUMNS: Final = [strategies.c[name] for name in ("id", *_CONTENT)]
 
@@ -80,16 +84,14 @@ _REMOVE_STRATEGY: Final = (
 _PAGE: Final = {active_only: _page(active_only=active_only) for active_only in (False, True)}
 
 
-class _Fetch(Protocol):
-    """Runs a statement with these parameters, and fetches all that it returns, which may take `patience` times as long
-    as usual."""
-
-    async def __call__(self, statement: Executable, *, patience: int = 1, **values: Any) -> Sequence[Row]: ...
+_Fetch: TypeAlias = Callable[..., Awaitable[Sequence[Row]]]
+"""Runs a statement with parameters, which are given by name, and fetches all that it returns."""
 
 
 class _SqlView(StoreView):
-    def __init__(self, fetch: _Fetch, read_time: Callable[[Any], datetime]) -> None:
+    def __init__(self, fetch: _Fetch, fetch_page: _Fetch, read_time: Callable[[Any], datetime]) -> None:
         self._fetch = fetch
+        self._fetch_page = fetch_page
         self._read_time = read_time
 
     async def find_user(self, user_id: int) -> User | None:
@@ -110,13 +112,8 @@ class _SqlView(StoreView):
         return self._strategy(rows[0], owner_id)
 
     async def list_strategies(self, *, owner_id: int, skip: int, limit: int, active_only: bool) -> Page[Strategy]:
-        rows = await self._fetch(
-            _PAGE[active_only],
-            # A page of the longest strategies is as much as the network carries in some time.
-            patience=max(1, limit // PAGE_LIMIT_DEFAULT),
-            owner_id=_id(owner_id),
-            skip=min(skip, INTEGER_MAX),
-            limit=limit,
+        rows = await self._fetch_page(
+            _PAGE[active_only], owner_id=_id(owner_id), skip=min(skip, INTEGER_MAX), limit=limit
         )
         items = [self._strategy(row, owner_id) for row in rows if row["id"] is not None]
         return Page(items=items, total=rows[0]["total"] if rows else 0, skip=skip, limit=limit)
@@ -149,7 +146,7 @@ class _SqlWork(_SqlView, StoreWork):
     """A block on a transaction; to be entered."""
 
     def __init__(self, transaction: Transaction, read_time: Callable[[Any], datetime]) -> None:
-        super().__init__(transaction.fetch, read_time)
+        super().__init__(transaction.fetch, transaction.fetch, read_time)
         self._transaction = transaction
 
     async def __aenter__(self) -> Self:
@@ -161,7 +158,7 @@ class _SqlWork(_SqlView, StoreWork):
         await self._transaction.end(error)
 
     async def lock_user(self, user_id: int) -> None:
-        if not await self._transaction.take_row(users, _id(user_id)):
+        if not await self._transaction.lock_row(RowLock(users, _id(user_id))):
             raise UserNotFound(user_id)
 
     async def add_user(self, *, email: str, password_hash: str, at: datetime) -> User:
@@ -171,7 +168,9 @@ class _SqlWork(_SqlView, StoreWork):
                 _ADD_USER, email=email, password_hash=password_hash, is_active=True, created_at=at, updated_at=at
             )
         except ConstraintBroken as error:
-            raise EmailTaken(email) from error
+            if error.constraint == _EMAIL_UNIQUE:
+                raise EmailTaken(email) from error
+            raise
         return User(id=rows[0]["id"], email=email, password_hash=password_hash, created_at=at, updated_at=at)
 
     async def replace_user(self, user: User) -> None:
@@ -186,7 +185,9 @@ class _SqlWork(_SqlView, StoreWork):
                 updated_at=user.updated_at,
             )
         except ConstraintBroken as error:
-            raise EmailTaken(user.email) from error
+            if error.constraint == _EMAIL_UNIQUE:
+                raise EmailTaken(user.email) from error
+            raise
         if not replaced:
             raise UserNotFound(user.id)
 
@@ -197,7 +198,9 @@ class _SqlWork(_SqlView, StoreWork):
                 _ADD_STRATEGY, owner_id=_id(owner_id), **_columns(content), created_at=at, updated_at=at
             )
         except ConstraintBroken as error:
-            raise (StrategyNameTaken(content.name) if error.unique else UserNotFound(owner_id)) from error
+            if error.constraint == _NAME_UNIQUE:
+                raise StrategyNameTaken(content.name) from error
+            raise UserNotFound(owner_id) from error
         return Strategy.created(content, id=rows[0]["id"], owner_id=owner_id, at=at)
 
     async def replace_strategy(self, strategy: Strategy) -> None:
@@ -211,7 +214,9 @@ class _SqlWork(_SqlView, StoreWork):
                 updated_at=strategy.updated_at,
             )
         except ConstraintBroken as error:
-            raise StrategyNameTaken(strategy.name) from error
+            if error.constraint == _NAME_UNIQUE:
+                raise StrategyNameTaken(strategy.name) from error
+            raise
         if not replaced:
             raise StrategyNotFound(strategy.id)
 
@@ -225,7 +230,7 @@ class SqlStore(Store):
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._view = _SqlView(database.read, database.read_time)
+        self._view = _SqlView(database.read, self._read_page, database.read_time)
 
     def read(self) -> AbstractAsyncContextManager[StoreView]:
         # Each statement finds itself a connection.
@@ -233,6 +238,11 @@ class SqlStore(Store):
 
     def write(self) -> AbstractAsyncContextManager[StoreWork]:
         return _SqlWork(self._database.transaction(), self._database.read_time)
+
+    async def _read_page(self, statement: Executable, /, *, limit: int, **values: Any) -> Sequence[Row]:
+        # A page of the longest strategies is as much as the network carries in some time.
+        patience = max(1, limit // PAGE_LIMIT_DEFAULT)
+        return await self._database.read(statement, patience=patience, limit=limit, **values)
 
 
 def _id(number: int) -> int:

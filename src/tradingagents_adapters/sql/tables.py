@@ -93,3 +93,13 @@ schema_needs: Final = Table(
     Column("oldest_version", String(32), nullable=False),
 )
 """One row: the schema's own revision, and the oldest code that may run on it, by its revision and its version."""
+
+
+def unique_constraint(table: Table, *columns: str) -> str:
+    """The name of the unique constraint on these columns of a table."""
+    (name,) = (
+        str(constraint.name)
+        for constraint in table.constraints
+        if isinstance(constraint, UniqueConstraint) and tuple(constraint.columns.keys()) == columns
+    )
+    return name

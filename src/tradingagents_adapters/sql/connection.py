@@ -1,0 +1,95 @@
+"""Connections that run what SQLAlchemy has written."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cachetools import LRUCache
+from sqlalchemy import Executable
+from sqlalchemy.engine import Dialect
+from sqlalchemy.log import InstanceLogger
+from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from tradingagents_adapters.sql.drivers.driver import DriverConnection, Row, Statement
+
+COMPILED_AT_MOST: Final = 500
+"""How many statements stay compiled; those that were used least recently are forgotten first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A statement as text, and the names of its parameters in the order in which the text has them."""
+
+    sql: str
+    names: Sequence[str]
+
+
+class Compiler:
+    """Compiles each statement once, for all connections of a database."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._compiled: LRUCache[Executable, Compiled] = LRUCache(COMPILED_AT_MOST)
+
+    def compiled(self, statement: Executable) -> Compiled:
+        """The text of a statement. The same object has to be passed each time for the text to be found again."""
+        try:
+            return self._compiled[statement]
+        except KeyError:
+            compiled = self._compiled[statement] = self._compile(statement)
+            return compiled
+
+    def _compile(self, statement: Executable) -> Compiled:
+        assert isinstance(statement, ClauseElement)
+        compiled = statement.compile(dialect=self._dialect)
+        assert isinstance(compiled, SQLCompiler)
+        return Compiled(compiled.string, tuple(compiled.positiontup or ()))
+
+
+class Connection:
+    """A connection that compiles statements, logs them and has the driver run them."""
+
+    __slots__ = ("_compiler", "_log", "driver_connection")
+
+    def __init__(
+        self, driver_connection: DriverConnection, compiler: Compiler, log: InstanceLogger | None = None
+    ) -> None:
+        self.driver_connection = driver_connection
+        self._compiler = compiler
+        self._log = log
+
+    async def fetch(
+        self, statements: Sequence[Executable], values: Mapping[str, Any], *, within: float | None = None
+    ) -> Sequence[Row]:
+        """Run statements that share their `values` one after another, and fetch all rows that the last one returns.
+
+        `within` is the time limit in seconds, where it differs from the usual one.
+        """
+        return await self.driver_connection.fetch(
+            *[self._with_values(statement, values) for statement in statements], within=within
+        )
+
+    async def execute(self, *statements: str) -> int:
+        """Run statements without parameters in one round trip, and return how many rows the last one has found."""
+        for sql in statements:
+            self._note(sql)
+        return await self.driver_connection.execute(*statements)
+
+    async def roll_back(self) -> None:
+        """Undo what the open transaction has done; when that fails, terminate the connection."""
+        self._note("ROLLBACK")
+        try:
+            await self.driver_connection.roll_back()
+        except Exception:  # noqa: BLE001
+            # The state of this connection is not known.
+            await self.driver_connection.terminate()
+
+    def _with_values(self, statement: Executable, values: Mapping[str, Any]) -> Statement:
+        compiled = self._compiler.compiled(statement)
+        self._note(compiled.sql)
+        return compiled.sql, [values[name] for name in compiled.names]
+
+    def _note(self, sql: str) -> None:
+        if self._log is not None:
+            self._log.info("%s", sql)

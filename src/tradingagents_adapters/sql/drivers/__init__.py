@@ -1,0 +1,1 @@
+"""What runs the statements: one module for each driver, and what all of them have to do (`driver.py`)."""

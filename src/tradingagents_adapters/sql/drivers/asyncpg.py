@@ -1,0 +1,154 @@
+"""PostgreSQL through asyncpg and its pool."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, Final, cast
+
+import asyncpg
+from sqlalchemy.dialects.postgresql.asyncpg import dialect
+
+from tradingagents_adapters.database_url import shown_url
+from tradingagents_adapters.sql.drivers.driver import Driver, DriverConnection, LongerLimit, Row, Statement
+from tradingagents_adapters.sql.errors import SessionEnded
+from tradingagents_adapters.sql.options import DatabaseOptions
+from tradingagents_adapters.sql.postgresql import connect, connect_options
+from tradingagents_adapters.sql.row_queue import RowQueue, acquire_within
+
+IDLE_IN_TRANSACTION_SECONDS: Final = 10
+"""How long the server keeps a transaction that is asked nothing."""
+
+
+class AsyncpgDriver(Driver):
+    """A PostgreSQL database, with connections that are kept for the next caller who needs one.
+
+    A pgbouncer in transaction mode may give each statement outside a transaction to another server connection, even
+    the parts of one statement; behind one, no statement is outside.
+    """
+
+    begin = "BEGIN"
+    for_update = " FOR UPDATE"
+
+    def __init__(self, options: DatabaseOptions) -> None:
+        self.name = shown_url(options.url)
+        self.dialect = dialect()  # type: ignore[no-untyped-call]
+        self.autocommits = not options.pgbouncer
+        self._options = options
+        self._connect_options = connect_options(options) | {"command_timeout": options.answer_timeout}
+        self.role = self._connect_options.get("user")
+        if not options.pgbouncer:
+            self._connect_options["server_settings"] = {
+                "application_name": "tradingagents",
+                **self._connect_options["server_settings"],
+                "statement_timeout": _milliseconds(options.statement_timeout),
+                "lock_timeout": _milliseconds(options.statement_timeout),
+                "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
+                # For an owner of much of the table PostgreSQL would else walk through everybody's strategies by id.
+                "plan_cache_mode": "force_generic_plan",
+            }
+        self._pool: Any = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def open(self) -> None:
+        if self._loop is asyncio.get_running_loop():
+            return
+        # The connections of an event loop that has been closed cannot be closed any more: they go with their pool.
+        self._loop = asyncio.get_running_loop()
+        self.row_queue = RowQueue(self._options.statement_timeout)
+        size = self._options.pool_size
+        self._free = asyncio.Semaphore(size)
+        self._pool = await asyncpg.create_pool(
+            min_size=0, max_size=size, connect=connect, reset=_leave_as_it_is, **self._connect_options
+        )
+
+    async def close(self) -> None:
+        # At once: a polite goodbye would wait for a server that may be silent.
+        if self._loop is asyncio.get_running_loop():
+            self._pool.terminate()
+        self._loop = None
+
+    async def acquire(self, *, to_write: bool) -> DriverConnection:
+        if self._free.locked():
+            await acquire_within(
+                self._free,
+                self._options.pool_timeout,
+                f"one of {self._options.pool_size} connections (DATABASE_POOL_SIZE)",
+            )
+        else:
+            await self._free.acquire()
+        try:
+            return _AsyncpgConnection(await self._pool.acquire(), self._options.answer_timeout)
+        except BaseException:
+            self._free.release()
+            raise
+
+    async def release(self, connection: DriverConnection) -> None:
+        assert isinstance(connection, _AsyncpgConnection)
+        try:
+            await self._pool.release(connection.pooled)
+        finally:
+            self._free.release()
+
+    def read_time(self, value: Any) -> datetime:
+        assert isinstance(value, datetime)
+        return value
+
+    def longer_limit(self, patience: int) -> LongerLimit:
+        limit = _milliseconds(self._options.statement_timeout * patience)
+        return LongerLimit(
+            begin=("BEGIN READ ONLY", f"SET LOCAL statement_timeout = '{limit}'"),
+            seconds=self._options.answer_timeout * patience,
+        )
+
+
+class _AsyncpgConnection(DriverConnection):
+    __slots__ = ("_answer_seconds", "pooled")
+
+    def __init__(self, connection: Any, answer_seconds: float) -> None:
+        self.pooled = connection
+        self._answer_seconds = answer_seconds
+
+    async def fetch(self, *statements: Statement, within: float | None = None) -> Sequence[Row]:
+        rows: Sequence[Row] = ()
+        for sql, values in statements:
+            rows = cast(Sequence[Row], await self._run(self.pooled.fetch(sql, *values, timeout=within), within))
+        return rows
+
+    async def execute(self, *statements: str) -> int:
+        _, _, rows = (await self._run(self.pooled.execute("; ".join(statements)))).rpartition(" ")
+        return int(rows) if rows.isdecimal() else 0
+
+    async def roll_back(self) -> None:
+        if self.pooled.is_in_transaction():
+            await self.execute("ROLLBACK")
+
+    async def terminate(self) -> None:
+        # The pool has back already what the server has closed.
+        with suppress(asyncpg.InterfaceError):
+            self.pooled.terminate()
+
+    async def _run(self, call: Awaitable[Any], within: float | None = None) -> Any:
+        try:
+            return await call
+        except TimeoutError:
+            # As for a cancellation.
+            await self.terminate()
+            seconds = within or self._answer_seconds
+            raise TimeoutError(f"the server's answer did not come within {seconds:g} s") from None
+        except asyncio.CancelledError:
+            # The driver would ask the server, which may be silent, to stop, and keep the connection until it has.
+            await self.terminate()
+            raise
+        except asyncpg.InternalClientError as error:
+            # The driver has read why the server ended the session, but not yet that the connection is closed.
+            await self.terminate()
+            raise SessionEnded("the server has ended the session") from error
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{round(seconds * 1000)}ms"
+
+
+async def _leave_as_it_is(_: object) -> None:
+    """Nothing has to be reset: every transaction was ended, and nothing else was changed."""

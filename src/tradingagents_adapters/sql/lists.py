@@ -1,0 +1,53 @@
+"""Lists of values as one parameter: the text of a statement stays the same, however many values there are."""
+
+from typing import Any, Final
+
+from sqlalchemy import ARRAY, Boolean, Column, ColumnElement, TableValuedAlias, bindparam
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeEngine
+
+_VALUE: Final = "value"
+"""What SQLite's `json_each` calls its column; PostgreSQL calls the one of `unnest` after the alias."""
+
+
+def is_any_of(column: Column[Any], name: str) -> ColumnElement[bool]:
+    """Whether a column has one of the values in the list parameter of this name."""
+    return _IsAnyOf(column, bindparam(name, type_=ARRAY(column.type)))
+
+
+def each_of(name: str, type_: TypeEngine[Any]) -> TableValuedAlias:
+    """A table with a row for each value in the list parameter of this name; its column is `value`."""
+    return _EachOf(bindparam(name, type_=ARRAY(type_))).table_valued(_VALUE, name=_VALUE)
+
+
+class _IsAnyOf(FunctionElement[bool]):
+    type = Boolean()
+    inherit_cache = True
+
+
+class _EachOf(FunctionElement[Any]):
+    inherit_cache = True
+
+
+@compiles(_IsAnyOf, "postgresql")
+def _is_any_of_array(element: _IsAnyOf, compiler: SQLCompiler, **options: Any) -> str:
+    column, values = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} = ANY ({values})"
+
+
+@compiles(_IsAnyOf, "sqlite")
+def _is_any_of_json(element: _IsAnyOf, compiler: SQLCompiler, **options: Any) -> str:
+    column, values = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{column} IN (SELECT {_VALUE} FROM json_each({values}))"  # noqa: S608 - nothing of a caller's
+
+
+@compiles(_EachOf, "postgresql")
+def _each_of_array(element: _EachOf, compiler: SQLCompiler, **options: Any) -> str:
+    return f"unnest({compiler.process(element.clauses, **options)})"
+
+
+@compiles(_EachOf, "sqlite")
+def _each_of_json(element: _EachOf, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_each({compiler.process(element.clauses, **options)})"
