@@ -106,6 +106,15 @@ async def test_what_is_cleared_has_no_count(failures: LoginFailures) -> None:
     assert await failures.find(["a", "b"]) == {"b": FailureCount(1, NOW)}
 
 
+async def test_a_key_that_begins_like_another_is_another(failures: LoginFailures) -> None:
+    key = "k" * 64
+    await failures.add([key], at=NOW)
+    await failures.clear([f"{key}longer"])
+
+    assert await failures.find([f"{key}longer"]) == {}
+    assert await failures.find([key]) == {key: FailureCount(1, NOW)}
+
+
 # What takes two sessions of PostgreSQL
 
 

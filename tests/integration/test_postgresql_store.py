@@ -476,14 +476,13 @@ async def test_sessions_that_are_ended_are_passed_over_before_their_connections_
 
 @pytest.mark.anyio
 async def test_a_database_far_away_is_reached_behind_a_host_that_is_silent(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database,
 ) -> None:
-    monkeypatch.setenv("DATABASE_CONNECT_TIMEOUT", "12")
     with silent_server() as silent:
         async with relayed(database, seconds=0.15) as (behind, _):
             hosts = [f"{silent[0]}:{silent[1]}", f"{behind.url.host}:{behind.url.port}"]
             two = Database(behind.url.set(host=None, port=None, query={"host": hosts, "ssl": "disable"}))
-            async with opened(two) as (store, _):
+            async with opened(two, connect_timeout=12) as (store, _):
                 ann = await add_user_patiently(store)
                 await add_strategy(store, ann, "a")
                 assert await names(store, ann) == ["a"]

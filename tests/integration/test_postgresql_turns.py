@@ -14,7 +14,6 @@ from tradingagents_adapters.sql.database import Database as SqlDatabase
 from tradingagents_adapters.sql.drivers import asyncpg as adapter
 from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.store import SqlStore
-from tradingagents_adapters.sql.tables import users
 from tradingagents_conformance.examples import add_strategy, add_user, names
 from tradingagents_core.errors import StoreUnavailable, UserNotFound
 
@@ -26,16 +25,21 @@ WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody gives up waiting before the test does."""
-    monkeypatch.setenv("DATABASE_STATEMENT_TIMEOUT", str(HANG_SECONDS))
-    monkeypatch.setenv("DATABASE_ANSWER_TIMEOUT", str(HANG_SECONDS))
+    """Transactions that are asked nothing last longer than the test."""
     monkeypatch.setattr(adapter, "IDLE_IN_TRANSACTION_SECONDS", HANG_SECONDS)
 
 
 @asynccontextmanager
-async def opened(database: Database, *, connections: int) -> AsyncIterator[tuple[SqlStore, SqlDatabase]]:
-    """A store with so many connections."""
-    settings = DatabaseOptions(url=read_database_url(database.setting), pool_size=connections)
+async def opened(
+    database: Database, *, connections: int, seconds: float = HANG_SECONDS
+) -> AsyncIterator[tuple[SqlStore, SqlDatabase]]:
+    """A store with so many connections, whose statements wait so many seconds for a lock."""
+    settings = DatabaseOptions(
+        url=read_database_url(database.setting),
+        pool_size=connections,
+        statement_timeout=seconds,
+        answer_timeout=seconds + 1,
+    )
     async with open_database(settings) as sql_database:
         yield SqlStore(sql_database), sql_database
 
@@ -100,15 +104,17 @@ async def test_who_is_cancelled_while_waiting_for_a_turn_lets_the_next_have_it(
         assert in_use(sql_database) == 0
 
 
-async def test_who_waits_for_a_turn_too_long_is_refused(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_STATEMENT_TIMEOUT", str(0.3))
-    async with opened(database, connections=2) as (store, sql_database), asyncio.timeout(HANG_SECONDS):
+async def test_who_waits_for_a_turn_too_long_is_refused_and_the_reason_names_the_row(database: Database) -> None:
+    async with opened(database, connections=2, seconds=0.3) as (store, sql_database), asyncio.timeout(HANG_SECONDS):
         ann = await add_user(store, "ann@example.com")
         async with kept_by_somebody_else(database, ann.id):
             outcomes = await asyncio.gather(
                 *[add_strategy(store, ann, f"{number}") for number in range(6)], return_exceptions=True
             )
         assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
+        reasons = {outcome.reason for outcome in outcomes if isinstance(outcome, StoreUnavailable)}
+        assert f"timed out after 0.3 s waiting for the lock of row {ann.id} of users" in reasons
+        assert {reason.partition("the lock of ")[2] for reason in reasons} == {f"row {ann.id} of users"}
         await add_strategy(store, ann, "a")
         assert in_use(sql_database) == 0
 
@@ -122,30 +128,3 @@ async def test_many_who_ask_for_a_row_that_is_not_there_are_all_told_so(database
         outcomes = await asyncio.gather(*[take_nobody() for _ in range(10)], return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {UserNotFound}
         assert in_use(sql_database) == 0
-
-
-async def test_who_comes_just_as_a_turn_passes_to_another_waits_no_longer_than_everybody(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DATABASE_STATEMENT_TIMEOUT", str(0.1))
-    row = (users, 1)
-    has_its_turn, may_end = asyncio.Event(), asyncio.Event()
-
-    async def keep_it() -> None:
-        async with sql_database.turn(row):
-            has_its_turn.set()
-            await may_end.wait()
-
-    async with opened(database, connections=1) as (_, sql_database), asyncio.timeout(HANG_SECONDS):
-        first = sql_database.turn(row)
-        await first.__aenter__()
-        second = asyncio.ensure_future(keep_it())
-        await asyncio.sleep(0)
-        third = asyncio.ensure_future(sql_database.turn(row).__aenter__())
-        # The turn is the second one's, but the third sees first that it is free.
-        await first.__aexit__(None, None, None)
-        await has_its_turn.wait()
-        done, _ = await asyncio.wait({third}, timeout=5)
-        may_end.set()
-        assert [type(each.exception()) for each in done] == [StoreUnavailable]
-        await second

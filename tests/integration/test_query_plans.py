@@ -131,8 +131,8 @@ class SqlitePlanner:
         match re.match(r"(SCAN|SEARCH) (\w+)(?: USING (?:COVERING )?(?:INDEX )?(.*?) \()?", detail):
             case None:
                 return None
-            case found if found[2].startswith("anon"):
-                return None  # the page, which has been cut out by then
+            case found if found[2].startswith("anon") or found[2] == "json_each":
+                return None  # the page, which has been cut out by then, or the list that is a parameter
             case found if found[1] == "SCAN":
                 return f"all of {found[2]}"
             case found if found[3] == "INTEGER PRIMARY KEY":

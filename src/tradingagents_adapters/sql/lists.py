@@ -2,8 +2,19 @@
 
 from typing import Any, Final
 
-from sqlalchemy import ARRAY, Boolean, Column, ColumnElement, TableValuedAlias, bindparam
+from sqlalchemy import (
+    ARRAY,
+    BinaryExpression,
+    BindParameter,
+    Boolean,
+    Column,
+    ColumnElement,
+    String,
+    TableValuedAlias,
+    bindparam,
+)
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql import operators
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
@@ -14,16 +25,21 @@ _VALUE: Final = "value"
 
 def is_any_of(column: Column[Any], name: str) -> ColumnElement[bool]:
     """Whether a column has one of the values in the list parameter of this name."""
-    return _IsAnyOf(column, bindparam(name, type_=ARRAY(column.type)))
+    return _IsAnyOf(column, _list_of(name, column.type), operators.in_op, Boolean())
 
 
 def each_of(name: str, type_: TypeEngine[Any]) -> TableValuedAlias:
     """A table with a row for each value in the list parameter of this name; its column is `value`."""
-    return _EachOf(bindparam(name, type_=ARRAY(type_))).table_valued(_VALUE, name=_VALUE)
+    return _EachOf(_list_of(name, type_)).table_valued(_VALUE, name=_VALUE)
 
 
-class _IsAnyOf(FunctionElement[bool]):
-    type = Boolean()
+def _list_of(name: str, type_: TypeEngine[Any]) -> BindParameter[Any]:
+    # Without the length of a text: PostgreSQL would cut longer values, and find those that begin like them.
+    return bindparam(name, type_=ARRAY(String() if isinstance(type_, String) else type_))
+
+
+# A comparison, not a function: SQLite's "= 1" after a function would keep it from using an index.
+class _IsAnyOf(BinaryExpression[bool]):
     inherit_cache = True
 
 
@@ -33,13 +49,13 @@ class _EachOf(FunctionElement[Any]):
 
 @compiles(_IsAnyOf, "postgresql")
 def _is_any_of_array(element: _IsAnyOf, compiler: SQLCompiler, **options: Any) -> str:
-    column, values = (compiler.process(clause, **options) for clause in element.clauses)
+    column, values = (compiler.process(side, **options) for side in (element.left, element.right))
     return f"{column} = ANY ({values})"
 
 
 @compiles(_IsAnyOf, "sqlite")
 def _is_any_of_json(element: _IsAnyOf, compiler: SQLCompiler, **options: Any) -> str:
-    column, values = (compiler.process(clause, **options) for clause in element.clauses)
+    column, values = (compiler.process(side, **options) for side in (element.left, element.right))
     return f"{column} IN (SELECT {_VALUE} FROM json_each({values}))"  # noqa: S608 - nothing of a caller's
 
 

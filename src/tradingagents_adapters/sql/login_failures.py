@@ -18,7 +18,8 @@ def _count(insert: Any) -> Insert:
     before = login_failures.c
     one: ColumnElement[int] = literal_column("1", Integer)
     keys = each_of("keys", before.key.type)
-    # In one order, so that two that count under the same keys do not wait for each other for ever.
+    # Rows are locked in this order, so that two that count under the same keys do not deadlock. SQLite, too, needs some
+    # clause here: it would take the ON of ON CONFLICT for that of a join.
     each = select(keys.c.value, one, bindparam("at", type_=before.last_at.type)).order_by(keys.c.value)
     added = insert(login_failures).from_select(["key", "failures", "last_at"], each)
     counted: Insert = added.on_conflict_do_update(
