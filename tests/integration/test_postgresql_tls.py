@@ -20,7 +20,7 @@ from sqlalchemy import text
 from tradingagents_adapters.database_url import read_database_url
 from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.sql import open_database
-from tradingagents_adapters.sql.drivers import asyncpg as adapter
+from tradingagents_adapters.sql import postgresql as adapter
 from tradingagents_adapters.sql.engine import connected
 from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_core.errors import StoreUnavailable
@@ -364,18 +364,19 @@ async def test_the_wish_for_a_standby_is_content_with_a_primary_where_there_is_n
     assert await is_encrypted(url(server, target_session_attrs="primary"))
 
 
-async def test_connect_timeout_says_how_long_a_silent_host_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_CONNECT_TIMEOUT", "0.2")
+async def test_connect_timeout_says_how_long_a_silent_host_is_waited_for() -> None:
     with socket.create_server((LOOPBACK, 0)) as silent:
         port = silent.getsockname()[1]
         settings = DatabaseOptions(
-            url=read_database_url(f"postgresql://ann@{LOOPBACK}:{port}/service?connect_timeout=1")
+            url=read_database_url(f"postgresql://ann@{LOOPBACK}:{port}/service?connect_timeout=1"), connect_timeout=0.2
         )
-        with pytest.raises(TimeoutError):
+        with pytest.raises(TimeoutError, match="did not take the connection within 1 s"):
             # Of several hosts each has as long.
             await adapter.connect(**adapter.connect_options(settings))
         assert adapter.connect_options(settings)["timeout"] == 1
-        without = DatabaseOptions(url=read_database_url(f"postgresql://ann@{LOOPBACK}:{port}/service"))
+        without = DatabaseOptions(
+            url=read_database_url(f"postgresql://ann@{LOOPBACK}:{port}/service"), connect_timeout=0.2
+        )
         assert adapter.connect_options(without)["timeout"] == 0.2
 
 

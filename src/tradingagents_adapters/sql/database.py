@@ -36,6 +36,12 @@ class Database:
 
     def __init__(self, driver: Driver, *, echo: bool = False, check: "Check | None" = None) -> None:
         self.driver = driver
+        self.name = driver.name
+        """Which database this is, for people: without its password."""
+        self.dialect_name = driver.dialect.name
+        """How SQLAlchemy calls this kind of database."""
+        self.read_time: Callable[[Any], datetime] = driver.read_time
+        """Reads the time in a column of a row: aware and in UTC."""
         self.readiness = Readiness(self._open_and_check)
         self.translated = Translated(role=driver.role, lose=self.readiness.lose)
         self.compiler = Compiler(driver.dialect)
@@ -50,20 +56,6 @@ class Database:
 
     async def __aexit__(self, *_: object) -> None:
         await shielded(self._end())
-
-    @property
-    def name(self) -> str:
-        """Which database this is, for people: without its password."""
-        return self.driver.name
-
-    @property
-    def dialect_name(self) -> str:
-        """How SQLAlchemy calls this kind of database."""
-        return self.driver.dialect.name
-
-    def read_time(self, value: Any) -> datetime:
-        """The time in a column of a row: aware and in UTC."""
-        return self.driver.read_time(value)
 
     async def acquire(self, *, to_write: bool) -> Connection:
         """Acquire a connection. A connection to write with is used for one transaction, or one statement.
