@@ -14,7 +14,17 @@ from tradingagents_adapters.sql import open_database
 from tradingagents_adapters.sql.database import naming
 from tradingagents_adapters.sql.engine import transaction
 from tradingagents_adapters.sql.revision import has_newer_schema
-from tradingagents_adapters.sql.schema import check_database, check_references, take_turns, write_needs
+from tradingagents_adapters.sql.schema import (
+    check_database,
+    check_references,
+    compared_on,
+    is_own_name,
+    place_version_table,
+    shortened,
+    take_turns,
+    version_table,
+    write_needs,
+)
 from tradingagents_adapters.sql.tables import metadata
 from tradingagents_core.errors import StoreUnavailable, explained
 from tradingagents_service.settings import DatabaseSettings, load_settings
@@ -26,12 +36,20 @@ def run(connection: Connection) -> None:
     """Run what was asked for in the transaction of this connection."""
     take_turns(connection)
     check_database(connection)
+    table = version_table(connection)
     context.configure(
         connection=connection,
         target_metadata=metadata,
+        version_table=table,
+        include_name=is_own_name,
+        include_object=compared_on(connection.dialect.name),
         render_as_batch=True,
     )
+    # Only alembic knows what the command wants, and it offers no other way to change that.
+    migration = context.get_context()
+    migration._migrations_fn = shortened(migration._migrations_fn)  # noqa: SLF001
     context.run_migrations()
+    place_version_table(connection, table)
     write_needs(connection, context.script)
     check_references(connection)
 

@@ -5,13 +5,12 @@ import logging
 import re
 import secrets
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any, Final
 
 import jwt
 
+from tradingagents_core.domain.authentication import TokenClaims
 from tradingagents_core.domain.parameters import INTEGER_MAX
-from tradingagents_core.domain.token import TokenClaims
 from tradingagents_core.errors import InvalidToken
 from tradingagents_core.ports import Clock, TokenService
 
@@ -19,9 +18,6 @@ KEY_MIN_BYTES: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
 """The algorithms that can be chosen, each with the shortest key that it is safe with (RFC 7518, 3.2)."""
 
 LIFETIME_MAX: Final = timedelta(days=366)
-
-VERIFIED_MAX: Final = 4096
-"""How many tokens a process remembers as signed by this service; a longer look costs the others their signature."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -60,8 +56,6 @@ class JwtTokenService(TokenService):
         self._said_at: datetime | None = None
         # The first segment holds the algorithm and the type and is the same in every token of this service.
         self._header = self._sign({}).partition(".")[0]
-        # What was vouched for stays so until it expires; refusals are not kept.
-        self._vouched_for = lru_cache(VERIFIED_MAX)(self._decode)
 
     @property
     def lifetime(self) -> timedelta:
@@ -81,12 +75,6 @@ class JwtTokenService(TokenService):
         )
 
     def verify(self, token: str) -> TokenClaims:
-        claims = self._vouched_for(token)
-        if self._clock() >= claims.expires_at:
-            raise InvalidToken
-        return claims
-
-    def _decode(self, token: str) -> TokenClaims:
         if len(token) > _TOKEN_MAX_LENGTH or not _SHAPE.fullmatch(token) or token.partition(".")[0] != self._header:
             raise InvalidToken
         try:
@@ -133,7 +121,7 @@ class JwtTokenService(TokenService):
             and _TOKEN_ID.fullmatch(token_id)
             and 0 <= issued < expires <= issued + LIFETIME_MAX.total_seconds()
         )
-        if not valid:
+        if not valid or expires <= self._clock().timestamp():
             raise InvalidToken
         if issued > (self._clock() + _CLOCK_SKEW).timestamp():
             self._say_that_clocks_differ(issued - self._clock().timestamp())

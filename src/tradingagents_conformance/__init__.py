@@ -2,7 +2,7 @@
 
 Subclass a contract, give its fixtures, and run pytest:
 
-    class TestMyStore(StoreContract):
+    class TestMyStore(StrategyStoreContract):
         @pytest.fixture
         def open_store(self):
             return open_my_store  # an async context manager that opens a fresh, empty store
@@ -13,28 +13,45 @@ Only the ports are used. It needs the extra `conformance` (pytest, hypothesis, a
 import pytest
 
 # Before they are imported: so that a failing assertion in them shows both sides, as one in the author's own tests does.
+# A package stands for all modules in it.
 pytest.register_assert_rewrite(
+    f"{__name__}.accounts",
+    f"{__name__}.callers",
+    f"{__name__}.examples",
     f"{__name__}.histories",
     f"{__name__}.login_failures",
     f"{__name__}.login_queue",
     f"{__name__}.passwords",
-    f"{__name__}.store",
+    f"{__name__}.strategies",
     f"{__name__}.tokens",
 )
 
+from tradingagents_conformance.accounts import AccountStoreContract  # noqa: E402
+from tradingagents_conformance.callers import CallersContract  # noqa: E402
 from tradingagents_conformance.login_failures import LoginFailuresContract  # noqa: E402
 from tradingagents_conformance.login_queue import LoginQueueContract  # noqa: E402
-from tradingagents_conformance.opening import OpenStore, OpenTokenService  # noqa: E402
+from tradingagents_conformance.opening import (  # noqa: E402
+    EndAccount,
+    IssueCredential,
+    OpenAccountStore,
+    OpenStrategyStore,
+    OpenTokenService,
+)
 from tradingagents_conformance.passwords import PasswordHasherContract  # noqa: E402
-from tradingagents_conformance.store import StoreContract  # noqa: E402
+from tradingagents_conformance.strategies import StrategyStoreContract  # noqa: E402
 from tradingagents_conformance.tokens import TokenServiceContract  # noqa: E402
 
 __all__ = [
+    "AccountStoreContract",
+    "CallersContract",
+    "EndAccount",
+    "IssueCredential",
     "LoginFailuresContract",
     "LoginQueueContract",
-    "OpenStore",
+    "OpenAccountStore",
+    "OpenStrategyStore",
     "OpenTokenService",
     "PasswordHasherContract",
-    "StoreContract",
+    "StrategyStoreContract",
     "TokenServiceContract",
 ]

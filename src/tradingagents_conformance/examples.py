@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from hypothesis import HealthCheck, settings
 
+from tradingagents_core.domain.accounts import User
 from tradingagents_core.domain.parameters import (
     INTEGER_MAX,
     INTEGER_MIN,
@@ -16,10 +17,9 @@ from tradingagents_core.domain.parameters import (
     JsonValue,
     Parameters,
 )
-from tradingagents_core.domain.strategy import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH, Strategy, StrategyContent
-from tradingagents_core.domain.user import User
+from tradingagents_core.domain.strategies import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH, Strategy, StrategyContent
 from tradingagents_core.errors import TradingAgentsError
-from tradingagents_core.ports import Store
+from tradingagents_core.ports import AccountStore, StrategyStore
 
 CREATED: Final = datetime(2024, 1, 15, 10, 30, 0, 123456, UTC)
 CHANGED: Final = datetime(2024, 2, 29, 23, 59, 59, 999999, UTC)
@@ -119,23 +119,23 @@ def _text(value: object) -> str:
             return repr(value)
 
 
-async def add_user(store: Store, email: str, *, password_hash: str = "hash") -> User:
-    """A new user, stored in a block of its own."""
-    async with store.write() as work:
-        return await work.add_user(email=email, password_hash=password_hash, at=CREATED)
+async def add_user(store: AccountStore, email: str, *, password_hash: str = "hash") -> User:
+    """A new user."""
+    return await store.add_user(email=email, password_hash=password_hash, at=CREATED)
 
 
-async def add_strategy(store: Store, owner: User, content: StrategyContent | str) -> Strategy:
+async def add_strategy(store: StrategyStore, owner_id: int, content: StrategyContent | str) -> Strategy:
     """A new strategy of this owner, stored in a block of its own; a text stands for a content of that name."""
     if isinstance(content, str):
         content = StrategyContent(name=content)
-    async with store.write() as work:
-        await work.lock_user(owner.id)
-        return await work.add_strategy(owner_id=owner.id, content=content, at=CREATED)
+    async with store.write(owner_id) as work:
+        return await work.strategies.add(content, at=CREATED)
 
 
-async def names(store: Store, owner: User, *, skip: int = 0, limit: int = 1000, active_only: bool = False) -> list[str]:
+async def names(
+    store: StrategyStore, owner_id: int, *, skip: int = 0, limit: int = 1000, active_only: bool = False
+) -> list[str]:
     """The names on a page of this owner's strategies."""
     async with store.read() as view:
-        page = await view.list_strategies(owner_id=owner.id, skip=skip, limit=limit, active_only=active_only)
+        page = await view.strategies.list(owner_id=owner_id, skip=skip, limit=limit, active_only=active_only)
     return [strategy.name for strategy in page.items]

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tradingagents_conformance.examples import repeatable
-from tradingagents_core.domain.password import PASSWORD_MAX_BYTES, normalize_password
+from tradingagents_core.domain.accounts import PASSWORD_MAX_BYTES, normalize_password
 from tradingagents_core.ports import PasswordHasher
 
 PASSWORD: Final = "correct horse battery staple"  # noqa: S105

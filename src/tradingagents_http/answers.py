@@ -1,13 +1,18 @@
 """What goes back: domain objects as the JSON that `schemas` documents, written once and not validated again."""
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
 
 import orjson
 from starlette.responses import Response
 
 from tradingagents_core.domain.page import Page
-from tradingagents_core.domain.strategy import Strategy
-from tradingagents_http.schemas.strategies import StrategyPage, strategy_json
+from tradingagents_core.domain.parameters import Parameters
+from tradingagents_core.domain.strategies import Strategy
+from tradingagents_http.schemas import Answer
+from tradingagents_http.schemas import strategies as schemas
+
+Fields: TypeAlias = dict[str, Any]
 
 
 class Json(Response):
@@ -25,34 +30,41 @@ def json_bytes(content: object) -> bytes:
     return orjson.dumps(content, option=orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS)
 
 
+def reader_of(schema: type[Answer]) -> Callable[[Any], Fields]:
+    """A function that reads the fields of a schema from a domain object, for `json_bytes` to write.
+
+    It is compiled from the schema, as `collections.namedtuple` compiles its classes: writing a page of a hundred
+    strategies takes 150 µs with names in the code, and 250 µs with names in variables.
+    """
+    read = {
+        name: f"Fragment(value.{name}.json)" if field.annotation is Parameters else f"value.{name}"
+        for name, field in schema.model_fields.items()
+    }
+    code = ", ".join(f"{name!r}: {expression}" for name, expression in read.items())
+    reader: Callable[[Any], Fields] = eval(f"lambda value: {{{code}}}", {"Fragment": orjson.Fragment})  # noqa: S307
+    return reader
+
+
+strategy_fields: Final = reader_of(schemas.Strategy)
+_page_fields: Final = reader_of(schemas.StrategyPage)
+
+
 def strategy_answer(strategy: Strategy) -> Json:
     """One strategy, as `Strategy` describes it."""
-    return Json(strategy_json(strategy))
+    return Json(strategy_fields(strategy))
 
 
 def created_answer(strategy: Strategy, location: str) -> Json:
     """A new strategy, and where it is."""
-    return Json(strategy_json(strategy), 201, {"Location": location})
+    return Json(strategy_fields(strategy), 201, {"Location": location})
 
 
 def page_answer(page: Page[Strategy]) -> Json:
     """A page of strategies, as `StrategyPage` describes it."""
-    return Json(_page_json(page, [strategy_json(strategy) for strategy in page.items]))
+    return Json(_page_fields(page) | {"items": [strategy_fields(strategy) for strategy in page.items]})
 
 
 def page_without_items(page: Page[Strategy]) -> tuple[bytes, bytes]:
-    """What comes before and after the items of a page, for whoever writes them one by one."""
-    before, after = json_bytes(_page_json(page, [])).split(b"[]")
+    """What comes before and after the items of a page, where they are written piece by piece."""
+    before, after = json_bytes(_page_fields(page) | {"items": []}).split(b"[]")
     return before + b"[", b"]" + after
-
-
-_PAGE_FIELDS: Final = dict.fromkeys(StrategyPage.model_fields)
-
-
-def _page_json(page: Page[Strategy], items: list[dict[str, Any]]) -> dict[str, Any]:
-    """The fields of `StrategyPage`, for `json_bytes` to write."""
-    fields: dict[str, Any] = _PAGE_FIELDS.copy()
-    for name in fields:
-        fields[name] = getattr(page, name)
-    fields["items"] = items
-    return fields

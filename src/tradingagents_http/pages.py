@@ -13,9 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from tradingagents_core.domain.page import PAGE_LIMIT_DEFAULT, Page
 from tradingagents_core.domain.parameters import PARAMETERS_MAX_BYTES
-from tradingagents_core.domain.strategy import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH, Strategy
-from tradingagents_http.answers import json_bytes, page_answer, page_without_items
-from tradingagents_http.schemas.strategies import strategy_json
+from tradingagents_core.domain.strategies import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH, Strategy
+from tradingagents_http.answers import json_bytes, page_answer, page_without_items, strategy_fields
 
 STRATEGY_MAX_BYTES: Final = PARAMETERS_MAX_BYTES + 4 * (DESCRIPTION_MAX_LENGTH + NAME_MAX_LENGTH)
 """What a strategy takes at most, in UTF-8. Texts with characters beyond ASCII take more in memory, which is counted
@@ -147,7 +146,7 @@ async def _send_in_pieces(page: Page[Strategy], send: Send) -> None:
     try:
         await sender.send(start)
         for number, strategy in enumerate(page.items):
-            piece += b"," * bool(number) + json_bytes(strategy_json(strategy))
+            piece += b"," * bool(number) + json_bytes(strategy_fields(strategy))
             if len(piece) >= PIECE_BYTES:
                 await sender.send({"type": "http.response.body", "body": bytes(piece), "more_body": True})
                 piece.clear()

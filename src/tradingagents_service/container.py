@@ -10,21 +10,22 @@ from dependency_injector import containers, providers
 from tradingagents_adapters.argon2_passwords import Argon2PasswordHasher
 from tradingagents_adapters.clock import utc_now
 from tradingagents_adapters.fallback_login_failures import FallbackLoginFailures
-from tradingagents_adapters.identity_cache import IdentityCache
 from tradingagents_adapters.jwt_tokens import JwtTokenService
 from tradingagents_adapters.login_queue import RoundRobinLoginQueue
+from tradingagents_adapters.remembered_callers import RememberedCallers
 from tradingagents_adapters.sql import open_checked_database
+from tradingagents_adapters.sql.accounts import SqlAccountStore
 from tradingagents_adapters.sql.login_failures import SqlLoginFailures
-from tradingagents_adapters.sql.store import SqlStore
+from tradingagents_adapters.sql.strategies import SqlStrategyStore
 from tradingagents_core.errors import StoreUnavailable
-from tradingagents_core.use_cases import UseCases
+from tradingagents_core.use_cases import AccountCallers, AccountUseCases, UseCases
 from tradingagents_service.settings import DatabaseSettings
 
 
 class Container(containers.DeclarativeContainer):
     """Every part of the service, made when it is first asked for. Any part can be overridden with another adapter.
 
-    `tokens`, `identity_cache` and `use_cases` need all `Settings`, `passwords` and `login_queue` need
+    `tokens`, `callers` and `use_cases` need all `Settings`; `passwords`, `login_queue` and `account_use_cases` need
     `AccountSettings`; the other parts make do with `DatabaseSettings`.
     """
 
@@ -34,7 +35,8 @@ class Container(containers.DeclarativeContainer):
     database = providers.Singleton(
         open_checked_database, settings.provided.database, migrates=settings.provided.migrates_on_start
     )
-    store = providers.Singleton(SqlStore, database)
+    strategies = providers.Singleton(SqlStrategyStore, database)
+    accounts = providers.Singleton(SqlAccountStore, database)
     failures = providers.Singleton(FallbackLoginFailures, providers.Singleton(SqlLoginFailures, database))
     passwords = providers.Singleton(
         Argon2PasswordHasher,
@@ -55,10 +57,18 @@ class Container(containers.DeclarativeContainer):
         lifetime=providers.Factory(timedelta, minutes=settings.provided.jwt_expiration_minutes),
         clock=clock,
     )
-    identity_cache = providers.Singleton(IdentityCache, store, seconds=settings.provided.identity_cache_seconds)
+    callers = providers.Singleton(
+        RememberedCallers,
+        providers.Singleton(AccountCallers, store=accounts, tokens=tokens),
+        seconds=settings.provided.identity_cache_seconds,
+        clock=clock,
+    )
+    account_use_cases = providers.Singleton(AccountUseCases.over, store=accounts, passwords=passwords, clock=clock)
     use_cases = providers.Singleton(
         UseCases.over,
-        store=identity_cache,
+        strategies=strategies,
+        accounts=accounts,
+        callers=callers,
         failures=failures,
         login_queue=login_queue,
         tokens=tokens,

@@ -30,7 +30,7 @@ QUICK: Final = 10
 def new_tokens(database: Database, count: int = 1) -> list[str]:
     """The tokens of so many new users."""
     rows = database.sql(
-        "INSERT INTO users (email, password_hash, is_active, created_at, updated_at)"
+        "INSERT INTO tradingagents_users (email, password_hash, is_active, created_at, updated_at)"
         f" SELECT gen_random_uuid() || '@example.com', 'none', true, now(), now() FROM generate_series(1, {count})"
         " RETURNING id"
     )
@@ -40,7 +40,7 @@ def new_tokens(database: Database, count: int = 1) -> list[str]:
 
 def stored_names(database: Database, beginning: str = "") -> list[str]:
     """The names of the strategies of a database, of all owners, that begin so."""
-    return sorted(database.sql(f"SELECT name FROM strategies WHERE name LIKE '{beginning}%'"))
+    return sorted(database.sql(f"SELECT name FROM tradingagents_strategies WHERE name LIKE '{beginning}%'"))
 
 
 @dataclass(frozen=True, slots=True)

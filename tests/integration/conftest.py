@@ -12,7 +12,7 @@ from pathlib import Path
 import asyncpg
 import httpx
 import pytest
-from in_process import PASSWORD, Api
+from in_process import PASSWORD, Api, OpenStores, Stores
 from postgresql import Database, Databases, PostgresqlServer, external_databases, running_server
 from sqlalchemy.engine import URL
 
@@ -21,13 +21,10 @@ from tradingagents_adapters.clock import utc_now
 from tradingagents_adapters.database_url import read_database_url
 from tradingagents_adapters.jwt_tokens import JwtTokenService
 from tradingagents_adapters.login_queue import RoundRobinLoginQueue
-from tradingagents_adapters.memory import MemoryLoginFailures, MemoryStore
+from tradingagents_adapters.memory import MemoryLoginFailures
 from tradingagents_adapters.sql import open_database
 from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.schema import migrate
-from tradingagents_adapters.sql.store import SqlStore
-from tradingagents_conformance import OpenStore
-from tradingagents_core.ports import Store
 from tradingagents_core.use_cases import UseCases
 from tradingagents_http.app import create_app
 
@@ -101,12 +98,12 @@ def database_of_stores(databases: Databases, migrated: Database) -> Iterator[Dat
 
 
 @pytest.fixture
-def open_memory_store() -> OpenStore:
+def open_memory_stores() -> OpenStores:
     @asynccontextmanager
-    async def open_store() -> AsyncIterator[Store]:
-        yield MemoryStore()
+    async def open_stores() -> AsyncIterator[Stores]:
+        yield Stores.in_memory()
 
-    return open_store
+    return open_stores
 
 
 def sqlite_settings(file: Path) -> DatabaseOptions:
@@ -129,32 +126,36 @@ def fresh_copy(migrated: Path, file: Path) -> Path:
 
 
 @pytest.fixture
-def open_sqlite_store(tmp_path: Path, migrated_sqlite: Path) -> OpenStore:
+def open_sqlite_stores(tmp_path: Path, migrated_sqlite: Path) -> OpenStores:
     @asynccontextmanager
-    async def open_store() -> AsyncIterator[Store]:
+    async def open_stores() -> AsyncIterator[Stores]:
         async with open_database(sqlite_settings(fresh_copy(migrated_sqlite, tmp_path / "store.db"))) as database:
-            yield SqlStore(database)
+            yield Stores.over(database)
 
-    return open_store
+    return open_stores
 
 
 @pytest.fixture
-def open_postgresql_store(database_of_stores: Database) -> OpenStore:
+def open_postgresql_stores(database_of_stores: Database) -> OpenStores:
     @asynccontextmanager
-    async def open_store() -> AsyncIterator[Store]:
+    async def open_stores() -> AsyncIterator[Stores]:
         connection = await asyncpg.connect(database_of_stores.dsn)
-        await connection.execute("SET lock_timeout = '10s'; TRUNCATE users, strategies RESTART IDENTITY")
+        await connection.execute(
+            "SET lock_timeout = '10s';"
+            " TRUNCATE tradingagents_users, tradingagents_owners, tradingagents_strategies RESTART IDENTITY"
+        )
         await connection.close()
         async with open_database(DatabaseOptions(url=read_database_url(database_of_stores.setting))) as database:
-            yield SqlStore(database)
+            yield Stores.over(database)
 
-    return open_store
+    return open_stores
 
 
 @asynccontextmanager
-async def open_api(store: Store) -> AsyncIterator[Api]:
+async def open_api(stores: Stores) -> AsyncIterator[Api]:
     core = UseCases.over(
-        store=store,
+        strategies=stores.strategies,
+        accounts=stores.accounts,
         failures=MemoryLoginFailures(),
         login_queue=RoundRobinLoginQueue(turns=1),
         tokens=JwtTokenService(secret_key="k" * 64, algorithm="HS256", lifetime=timedelta(minutes=30), clock=utc_now),
@@ -167,8 +168,8 @@ async def open_api(store: Store) -> AsyncIterator[Api]:
     async def client(email: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
         headers = {}
         if email:
-            await core.create_user(email=email, password=PASSWORD)
-            token = await core.login(email=email, password=PASSWORD, source="127.0.0.1")
+            await core.accounts.create(email=email, password=PASSWORD)
+            token = await core.authentication.login(email=email, password=PASSWORD, source="127.0.0.1")
             headers["Authorization"] = f"Bearer {token.access_token}"
         # The client re-raises what the application lets escape, so that nothing may.
         transport = httpx.ASGITransport(app)
@@ -180,32 +181,32 @@ async def open_api(store: Store) -> AsyncIterator[Api]:
 
 
 @pytest.fixture
-def api_over() -> Callable[[Store], AbstractAsyncContextManager[Api]]:
-    """The API over a given store, on which nobody has an account yet."""
+def api_over() -> Callable[[Stores], AbstractAsyncContextManager[Api]]:
+    """The API over given stores, on which nobody has an account yet."""
     return open_api
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
-def open_a_store(request: pytest.FixtureRequest) -> OpenStore:
-    """Opens a store of each kind, one after another."""
-    return request.getfixturevalue(f"open_{request.param}_store")
+def open_stores(request: pytest.FixtureRequest) -> OpenStores:
+    """Opens stores of each kind, one after another."""
+    return request.getfixturevalue(f"open_{request.param}_stores")
 
 
 @pytest.fixture
-async def api(open_a_store: OpenStore) -> AsyncIterator[Api]:
-    async with open_a_store() as store, open_api(store) as opened:
+async def api(open_stores: OpenStores) -> AsyncIterator[Api]:
+    async with open_stores() as stores, open_api(stores) as opened:
         yield opened
 
 
 @pytest.fixture
 async def apis(
-    open_memory_store: OpenStore, open_sqlite_store: OpenStore, open_postgresql_store: OpenStore
+    open_memory_stores: OpenStores, open_sqlite_stores: OpenStores, open_postgresql_stores: OpenStores
 ) -> AsyncIterator[dict[str, Api]]:
-    """The API over a store of each kind, all at once."""
+    """The API over stores of each kind, all at once."""
     async with (
-        open_memory_store() as memory,
-        open_sqlite_store() as sqlite,
-        open_postgresql_store() as postgresql,
+        open_memory_stores() as memory,
+        open_sqlite_stores() as sqlite,
+        open_postgresql_stores() as postgresql,
         open_api(memory) as over_memory,
         open_api(sqlite) as over_sqlite,
         open_api(postgresql) as over_postgresql,

@@ -75,7 +75,7 @@ async def test_what_oauth_clients_send_besides_is_accepted(api: Api) -> None:
 
 
 async def test_unknown_user_wrong_password_and_inactive_user_are_one_and_the_same_401(api: Api) -> None:
-    await api.core.deactivate_user(email="bob@example.com")
+    await api.core.accounts.deactivate(email="bob@example.com")
     answers = [
         await api.stranger.post(LOGIN, data={"username": username, "password": password}, headers=SAME_ID)
         for username, password in (
@@ -156,9 +156,9 @@ async def test_two_authorization_headers_are_refused(api: Api) -> None:
 
 async def test_a_disabled_users_token_is_refused_from_the_next_request_on(api: Api) -> None:
     assert (await api.ann.get(STRATEGIES)).status_code == 200
-    await api.core.deactivate_user(email="ann@example.com")
+    await api.core.accounts.deactivate(email="ann@example.com")
     assert (await api.ann.get(STRATEGIES)).status_code == 401
-    await api.core.activate_user(email="ann@example.com")
+    await api.core.accounts.activate(email="ann@example.com")
     assert (await api.ann.get(STRATEGIES)).status_code == 200
 
 

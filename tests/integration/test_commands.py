@@ -118,14 +118,16 @@ def new_account(server_machine: Machine, numbers: Iterator[int]) -> str:
     columns = "password_hash, is_active, created_at, updated_at"
     with closing(sqlite3.connect(server_machine.folder / "tradingagents.db")) as connection, connection:
         connection.execute(
-            f"INSERT INTO users (email, {columns}) SELECT ?, {columns} FROM users WHERE email = ?", (email, EMAIL)
+            f"INSERT INTO tradingagents_users (email, {columns})"
+            f" SELECT ?, {columns} FROM tradingagents_users WHERE email = ?",
+            (email, EMAIL),
         )
     return email
 
 
 def emails(machine: Machine) -> list[str]:
     with closing(sqlite3.connect(machine.folder / "tradingagents.db")) as connection:
-        return [email for (email,) in connection.execute("SELECT email FROM users ORDER BY id")]
+        return [email for (email,) in connection.execute("SELECT email FROM tradingagents_users ORDER BY id")]
 
 
 def which(machine: Machine) -> str:
@@ -179,7 +181,8 @@ def test_the_version_is_shown(machine: Machine) -> None:
 
 def revision(machine: Machine) -> list[str]:
     with closing(sqlite3.connect(machine.folder / "tradingagents.db")) as connection:
-        return [number for (number,) in connection.execute("SELECT version_num FROM alembic_version")]
+        tables = connection.execute("SELECT name FROM sqlite_schema WHERE name LIKE '%alembic_version'").fetchall()
+        return [number for (table,) in tables for (number,) in connection.execute(f"SELECT version_num FROM {table}")]
 
 
 def test_migrate_goes_up_to_a_revision_and_down_to_one_where_nothing_is_lost_on_the_way(machine: Machine) -> None:
@@ -193,7 +196,7 @@ def test_migrate_asks_on_a_terminal_before_it_drops_what_holds_data(used_machine
     back = ("tradingagents", "migrate", "--to", "base")
     status, screen = used_machine.run_on_terminal(*back, answers=[("Go on? [y/N]: ", "n\n")])
     assert (status, emails(used_machine)) == (1, [EMAIL])
-    assert "drops users (1 row)" in screen.replace("\r\n", "")
+    assert "drops tradingagents_users (1 row)" in screen.replace("\r\n", "")
     status, _ = used_machine.run_on_terminal(*back, answers=[("Go on? [y/N]: ", "y\n")])
     assert (status, revision(used_machine)) == (0, [])
 
@@ -201,7 +204,9 @@ def test_migrate_asks_on_a_terminal_before_it_drops_what_holds_data(used_machine
 def test_migrate_refuses_without_a_terminal_to_drop_what_holds_data(used_machine: Machine) -> None:
     refused = used_machine.run("tradingagents", "migrate", "--to", "base")
     line = only_line(refused)
-    assert line.startswith(f"error: {used_machine.folder}/tradingagents.db: going back to base drops users (1 row)")
+    assert line.startswith(
+        f"error: {used_machine.folder}/tradingagents.db: going back to base drops tradingagents_users (1 row)"
+    )
     assert "--yes" in line
     assert (refused.returncode, emails(used_machine), revision(used_machine)) == (1, [EMAIL], [REVISION])
 
@@ -273,7 +278,7 @@ def test_a_password_is_a_line_however_it_ends(server_machine: Machine, server: S
 
 def test_a_mistake_of_the_program_shows_no_password(used_machine: Machine) -> None:
     with closing(sqlite3.connect(used_machine.folder / "tradingagents.db")) as connection:
-        connection.execute("ALTER TABLE users RENAME COLUMN created_at TO made_at")
+        connection.execute("ALTER TABLE tradingagents_users RENAME COLUMN created_at TO made_at")
     ended = used_machine.run(*CREATE, "b@example.com", "--password-stdin", typed=f"{OTHER_PASSWORD}\n")
     assert ended.returncode != 0
     assert ended.stderr.startswith("Traceback (most recent call last):\n")

@@ -228,12 +228,12 @@ def test_cors_allow_credentials_lets_browsers_send_theirs(as_configured: Visit) 
 
 
 def test_sqlalchemy_echo_logs_the_statements(as_configured: Visit) -> None:
-    assert "INSERT INTO strategies" in as_configured.server.output()
+    assert "INSERT INTO tradingagents_strategies" in as_configured.server.output()
 
 
 def test_sqlalchemy_echo_logs_no_password_no_hash_no_token_and_no_value(as_configured: Visit) -> None:
     with closing(sqlite3.connect(as_configured.folder / "elsewhere.db")) as connection:
-        (password_hash,) = connection.execute("SELECT password_hash FROM users").fetchone()
+        (password_hash,) = connection.execute("SELECT password_hash FROM tradingagents_users").fetchone()
     secrets = [EMAIL, PASSWORD, KEY, password_hash, "$argon2", as_configured.token, "ForNobody", "918273645"]
     assert [secret for secret in secrets if secret in as_configured.server.output()] == []
 
@@ -242,7 +242,7 @@ def test_sqlalchemy_echo_logs_nothing_of_a_new_account_but_the_statements(tmp_pa
     machine = Machine(tmp_path, {"SQLALCHEMY_ECHO": "true"})
     created = machine.run("tradingagents", "users", "create", EMAIL, "--password-stdin", typed=f"{PASSWORD}\n")
     output = created.stdout.replace(f"Created the account {EMAIL}.", "") + created.stderr
-    assert "INSERT INTO users" in output
+    assert "INSERT INTO tradingagents_users" in output
     assert [secret for secret in (EMAIL, PASSWORD, "$argon2") if secret in output] == []
 
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from in_process import PASSWORD
+from in_process import PASSWORD, Stores
 from postgresql import Database
 from sqlalchemy.engine import URL
 
@@ -23,14 +23,13 @@ from tradingagents_adapters.argon2_passwords import Argon2PasswordHasher
 from tradingagents_adapters.database_url import read_database_url
 from tradingagents_adapters.jwt_tokens import JwtTokenService
 from tradingagents_adapters.login_queue import RoundRobinLoginQueue
-from tradingagents_adapters.memory import MemoryLoginFailures, MemoryStore
+from tradingagents_adapters.memory import MemoryLoginFailures
 from tradingagents_adapters.sql import open_database
 from tradingagents_adapters.sql.login_failures import SqlLoginFailures
 from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.schema import migrate
-from tradingagents_adapters.sql.store import SqlStore
 from tradingagents_core.domain.parameters import PARAMETERS_MAX_BYTES, PARAMETERS_MAX_DEPTH
-from tradingagents_core.ports import LoginFailures, Store
+from tradingagents_core.ports import LoginFailures
 from tradingagents_core.use_cases import UseCases
 from tradingagents_http.app import create_app
 from tradingagents_http.requests.bodies import JSON_MAX_BYTES
@@ -336,8 +335,8 @@ class Service:
         self.ids = []
         for user in USERS:
             email = f"{user}@{self.script}.example.com"
-            await self.core.create_user(email=email, password=PASSWORD)
-            token = await self.core.login(email=email, password=PASSWORD, source="192.0.2.1")
+            await self.core.accounts.create(email=email, password=PASSWORD)
+            token = await self.core.authentication.login(email=email, password=PASSWORD, source="192.0.2.1")
             self.tokens[user] = token.access_token
 
     async def send(self, request: Request) -> httpx.Response:
@@ -407,9 +406,10 @@ async def services(
     """The API over a store of each kind; login failures are kept where the strategies are."""
     async with AsyncExitStack() as stack:
 
-        async def over(store: Store, failures: LoginFailures) -> Service:
+        async def over(stores: Stores, failures: LoginFailures) -> Service:
             core = UseCases.over(
-                store=store,
+                strategies=stores.strategies,
+                accounts=stores.accounts,
                 failures=failures,
                 login_queue=RoundRobinLoginQueue(turns=1),
                 tokens=JwtTokenService(secret_key="k" * 64, algorithm="HS256", lifetime=timedelta(days=1), clock=clock),
@@ -424,10 +424,10 @@ async def services(
             settings = DatabaseOptions(url=read_database_url(url))
             await migrate(settings)
             database = await stack.enter_async_context(open_database(settings))
-            return await over(SqlStore(database), SqlLoginFailures(database))
+            return await over(Stores.over(database), SqlLoginFailures(database))
 
         services = {
-            "memory": await over(MemoryStore(), MemoryLoginFailures()),
+            "memory": await over(Stores.in_memory(), MemoryLoginFailures()),
             "sqlite": await over_sql(URL.create("sqlite+aiosqlite", database=str(tmp_path / "store.db"))),
             "postgresql": await over_sql(database.url),
         }

@@ -13,7 +13,7 @@ from in_process import Api
 
 from tradingagents_core import errors
 from tradingagents_core.errors import StoreUnavailable, TradingAgentsError
-from tradingagents_core.ports import Store
+from tradingagents_core.ports import StrategyStore
 from tradingagents_core.use_cases import UseCases
 from tradingagents_core.use_cases.strategies import ListStrategies
 from tradingagents_http.app import create_app
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 STRATEGIES = "/api/v1/strategies"
 
 
-class BrokenStore(Store):
+class BrokenStore(StrategyStore):
     """A store whose blocks fail in a given way."""
 
     def __init__(self, fail: Callable[[], Exception]) -> None:
@@ -36,14 +36,14 @@ class BrokenStore(Store):
         yield
 
     @asynccontextmanager
-    async def write(self) -> AsyncIterator[None]:
+    async def write(self, owner_id: int) -> AsyncIterator[None]:
         raise self._fail()
         yield
 
 
 async def list_over_a_store_that_fails(api: Api, fail: Callable[[], Exception]) -> httpx.Response:
-    broken = ListStrategies(store=cast(Store, BrokenStore(fail)))
-    app = create_app(cast(UseCases, replace(api.core, list_strategies=broken)))
+    broken = ListStrategies(store=cast(StrategyStore, BrokenStore(fail)))
+    app = create_app(cast(UseCases, replace(api.core, strategies=replace(api.core.strategies, list=broken))))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         return await client.get(STRATEGIES, headers={**api.ann.headers, "Origin": "https://x.example"})
 

@@ -96,7 +96,7 @@ def test_logins_are_logged_with_their_outcome_and_nothing_secret(machine: Machin
 
 def test_a_hash_that_cannot_be_read_is_a_logged_401(machine: Machine, server: Server) -> None:
     with closing(sqlite3.connect(machine.folder / "tradingagents.db")) as connection:
-        connection.execute("UPDATE users SET password_hash = 'plain text' WHERE email = ?", [EMAIL])
+        connection.execute("UPDATE tradingagents_users SET password_hash = 'plain text' WHERE email = ?", [EMAIL])
         connection.commit()
 
     assert log_in(server, PASSWORD).status_code == 401
@@ -182,7 +182,7 @@ def test_a_500_says_nothing_is_logged_once_with_its_id_and_leaves_the_connection
 ) -> None:
     token = server.token(EMAIL, PASSWORD)
     with closing(sqlite3.connect(machine.folder / "tradingagents.db")) as database:
-        database.execute("DROP TABLE strategies")
+        database.execute("DROP TABLE tradingagents_strategies")
     connection = http.client.HTTPConnection("127.0.0.1", server.client.base_url.port, timeout=30)
     with closing(connection):
         connection.request("GET", "/api/v1/strategies", headers={"Authorization": f"Bearer {token}"})

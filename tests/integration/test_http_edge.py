@@ -8,10 +8,8 @@ from typing import Final
 
 import httpx
 import pytest
-from in_process import PASSWORD, Api
+from in_process import PASSWORD, Api, Stores
 
-from tradingagents_adapters.memory import MemoryStore
-from tradingagents_core.ports import Store
 from tradingagents_http.app import create_app
 from tradingagents_http.pages import WHOLE_MAX_BYTES
 
@@ -25,8 +23,8 @@ PAGE: Final = "https://app.example.com"
 
 
 @pytest.fixture
-async def api(api_over: Callable[[Store], AbstractAsyncContextManager[Api]]) -> AsyncIterator[Api]:
-    async with api_over(MemoryStore()) as opened:
+async def api(api_over: Callable[[Stores], AbstractAsyncContextManager[Api]]) -> AsyncIterator[Api]:
+    async with api_over(Stores.in_memory()) as opened:
         yield opened
 
 
@@ -126,13 +124,13 @@ async def test_a_list_of_problems_that_is_cut_off_says_how_many_are_missing(api:
 async def test_an_update_that_changes_nothing_leaves_the_time_of_the_last_change(api: Api) -> None:
     created = (await api.ann.post(STRATEGIES, json={"name": "a", "parameters": {"b": 1}})).json()
     place = f"{STRATEGIES}/{created['id']}"
-    async with api.core.update_strategy.store.read() as view:
-        before = await view.get_strategy(owner_id=1, strategy_id=created["id"])
+    async with api.core.strategies.update.store.read() as view:
+        before = await view.strategies.get(owner_id=1, strategy_id=created["id"])
     for body in ({}, {"name": "a"}, created):
         answer = await api.ann.put(place, json=body)
         assert (answer.status_code, answer.json()) == (200, created)
-    async with api.core.update_strategy.store.read() as view:
-        assert await view.get_strategy(owner_id=1, strategy_id=created["id"]) == before
+    async with api.core.strategies.update.store.read() as view:
+        assert await view.strategies.get(owner_id=1, strategy_id=created["id"]) == before
 
 
 # Answers

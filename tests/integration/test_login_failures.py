@@ -142,7 +142,7 @@ async def test_two_that_count_under_the_same_keys_in_other_orders_do_not_wait_fo
     failures, other = on_postgresql
     await failures.add(["a", "b", "c"], at=NOW)
     async with other.transaction():
-        await other.execute("SELECT FROM login_failures WHERE key = 'c' FOR UPDATE")
+        await other.execute("SELECT FROM tradingagents_login_failures WHERE key = 'c' FOR UPDATE")
         first = asyncio.ensure_future(failures.add(["a", "c", "b"], at=NOW))
         await waiting(other, 1)
         second = asyncio.ensure_future(failures.add(["b", "a"], at=NOW))
@@ -161,7 +161,7 @@ async def test_a_cancelled_caller_waits_until_its_failure_has_been_counted(
     failures, other = on_postgresql
     await failures.add(["a"], at=NOW)
     async with other.transaction():
-        await other.execute("SELECT FROM login_failures WHERE key = 'a' FOR UPDATE")
+        await other.execute("SELECT FROM tradingagents_login_failures WHERE key = 'a' FOR UPDATE")
         counting = asyncio.ensure_future(failures.add(["a"], at=NOW))
         await waiting(other, 1)
         counting.cancel()

@@ -15,19 +15,18 @@ import pytest
 import schemathesis
 from hypothesis import example, given
 from hypothesis import strategies as st
-from in_process import PASSWORD, Api
+from in_process import PASSWORD, Api, OpenStores, Stores
 from pydantic import TypeAdapter, ValidationError
 
-from tradingagents_conformance import OpenStore
 from tradingagents_core import __version__
-from tradingagents_core.domain.strategy import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH, StrategyContent
+from tradingagents_core.domain.strategies import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH, StrategyContent
 from tradingagents_core.errors import InvalidInput, StoreUnavailable
-from tradingagents_core.ports import Store
 from tradingagents_core.use_cases import UseCases
 from tradingagents_http.app import create_app
 from tradingagents_http.requests.bodies import JSON_MAX_BYTES
 from tradingagents_http.routes import health
 from tradingagents_http.schemas.strategies import StrategyCreate
+from tradingagents_service.document import openapi_document
 
 pytestmark = pytest.mark.anyio
 
@@ -54,17 +53,17 @@ DOCUMENTED: Final = [(operation, status) for operation, statuses in STATUSES.val
 
 @pytest.fixture
 async def api(
-    open_memory_store: OpenStore, api_over: Callable[[Store], AbstractAsyncContextManager[Api]]
+    open_memory_stores: OpenStores, api_over: Callable[[Stores], AbstractAsyncContextManager[Api]]
 ) -> AsyncIterator[Api]:
-    """The API over one store: the document is the same over any."""
-    async with open_memory_store() as store, api_over(store) as opened:
+    """The API over stores of one kind: the document is the same over any."""
+    async with open_memory_stores() as stores, api_over(stores) as opened:
         yield opened
 
 
 @pytest.fixture(scope="session")
 def document() -> dict[str, Any]:
     # As it is published, lists for tuples and the like.
-    return json.loads(json.dumps(create_app(UseCases(**dict.fromkeys(UseCases.__slots__))).openapi()))
+    return json.loads(json.dumps(openapi_document()))
 
 
 @pytest.fixture(scope="session")
@@ -319,6 +318,12 @@ def to_be_answered(status: int, operation: str, strategy_id: int, token: str) ->
     return url, request
 
 
+def with_broken(core: UseCases, operation: str, error: Exception) -> UseCases:
+    """The core with another use case behind this operation, which raises the error."""
+    group, name = ("authentication", "login") if operation == "login" else ("strategies", operation.partition("_")[0])
+    return replace(core, **{group: replace(getattr(core, group), **{name: Broken(error)})})
+
+
 @pytest.fixture
 def answered(api: Api, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], Awaitable[httpx.Response]]:
     """The answer of an operation where it should be this status."""
@@ -335,9 +340,9 @@ def answered(api: Api, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], 
             case 500 if operation == "health":
                 monkeypatch.setattr(health, "__version__", None)
             case 500:
-                core = replace(core, **{operation: Broken(RuntimeError())})
+                core = with_broken(core, operation, RuntimeError())
             case 503:
-                core = replace(core, **{operation: Broken(StoreUnavailable(reason="away", retry_after=1))})
+                core = with_broken(core, operation, StoreUnavailable(reason="away", retry_after=1))
         async with httpx.AsyncClient(transport=httpx.ASGITransport(create_app(core)), base_url="http://test") as client:
             return await client.request(PATHS[operation][0].upper(), url, **request)
 

@@ -12,12 +12,12 @@ import asyncpg
 import httpx
 import pytest
 from callers import LIMIT, STRATEGIES, new_tokens
+from in_process import Stores
 from postgresql import Database, Databases, PostgresqlServer, eventually, running_pgbouncer, running_server
 from processes import KEY, UVICORN, Machine
 
 from tradingagents_conformance.examples import add_strategy, add_user, names
 from tradingagents_core.errors import StoreUnavailable
-from tradingagents_core.ports import Store
 from tradingagents_service.container import Container
 from tradingagents_service.settings import DatabaseSettings
 
@@ -57,11 +57,11 @@ def database(direct: Database, pooled: Databases) -> Database:
 
 
 @asynccontextmanager
-async def opened(database: Database) -> AsyncIterator[Store]:
-    """A store as the service makes it behind pgbouncer."""
+async def opened(database: Database) -> AsyncIterator[Stores]:
+    """The stores as the service makes it behind pgbouncer."""
     container = Container(settings=DatabaseSettings(database_url=database.setting, database_pgbouncer=True))
     async with container.database():
-        yield container.store()
+        yield Stores(container.strategies(), container.accounts())
 
 
 async def live(client: httpx.AsyncClient, name: str) -> list[object]:
@@ -123,25 +123,25 @@ async def test_many_clients_on_few_server_connections_get_the_answers_to_their_o
 
 
 async def test_every_block_is_one_transaction_on_one_server_connection(database: Database) -> None:
-    async with opened(database) as store:
-        ann = await add_user(store, "ann@example.com")
-        await asyncio.gather(*[add_strategy(store, ann, str(number)) for number in range(20)])
-        assert sorted(await names(store, ann)) == sorted(str(number) for number in range(20))
+    async with opened(database) as stores:
+        ann = await add_user(stores.accounts, "ann@example.com")
+        await asyncio.gather(*[add_strategy(stores.strategies, ann.id, str(number)) for number in range(20)])
+        assert sorted(await names(stores.strategies, ann.id)) == sorted(str(number) for number in range(20))
 
 
 async def test_transactions_in_a_pooled_session_have_the_timeouts(direct: Database, database: Database) -> None:
-    async with opened(database) as store:
-        ann = await add_user(store, "ann@example.com")
+    async with opened(database) as stores:
+        ann = await add_user(stores.accounts, "ann@example.com")
         other = await asyncpg.connect(direct.dsn)
         try:
             async with other.transaction():
-                await other.execute("SELECT FROM users FOR UPDATE")
+                await other.execute("INSERT INTO tradingagents_owners VALUES ($1, 0, 0)", ann.id)
                 with pytest.raises(StoreUnavailable):
                     async with asyncio.timeout(LIMIT):
-                        await add_strategy(store, ann, "a")
+                        await add_strategy(stores.strategies, ann.id, "a")
         finally:
             await other.close()
-        await add_strategy(store, ann, "a")
+        await add_strategy(stores.strategies, ann.id, "a")
 
 
 async def test_a_server_that_has_gone_behind_pgbouncer_is_refused_in_time_and_works_when_it_is_back(
@@ -152,24 +152,24 @@ async def test_a_server_that_has_gone_behind_pgbouncer_is_refused_in_time_and_wo
         variables = {"DATABASE_URL": pooled.named("service").setting, "DATABASE_PGBOUNCER": "true"}
         migrated = Machine(tmp_path, variables).run("tradingagents", "migrate")
         assert migrated.returncode == 0, migrated.stderr
-        async with opened(pooled.named("service")) as store:
-            ann = await add_user(store, "ann@example.com")
+        async with opened(pooled.named("service")) as stores:
+            ann = await add_user(stores.accounts, "ann@example.com")
             server.stop()
             with pytest.raises(StoreUnavailable):
                 async with asyncio.timeout(LIMIT):
-                    await names(store, ann)
+                    await names(stores.strategies, ann.id)
             with pytest.raises(StoreUnavailable):
                 async with asyncio.timeout(LIMIT):
-                    await add_strategy(store, ann, "a")
+                    await add_strategy(stores.strategies, ann.id, "a")
             server.start()
 
             # pgbouncer itself waits a second before it asks a server again that has refused it.
             async def works_again() -> bool:
                 with suppress(StoreUnavailable):
-                    await names(store, ann)
+                    await names(stores.strategies, ann.id)
                     return True
                 return False
 
             await eventually(works_again, LIMIT)
-            await add_strategy(store, ann, "b")
-            assert await names(store, ann) == ["b"]
+            await add_strategy(stores.strategies, ann.id, "b")
+            assert await names(stores.strategies, ann.id) == ["b"]

@@ -51,6 +51,15 @@ def tables(database: Database) -> set[str]:
     return set(database.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
 
 
+def version(database: Database) -> list[str]:
+    return [
+        revision
+        for table in sorted(tables(database))
+        if table.endswith("alembic_version")
+        for revision in database.sql(f"SELECT version_num FROM {table}")
+    ]
+
+
 def test_of_four_that_migrate_an_empty_database_at_once_all_succeed(checkout: Machine) -> None:
     ended = at_once(lambda _: checkout.run("alembic", "upgrade", "head"), range(4))
     assert [each.returncode for each in ended] == [0, 0, 0, 0], [each.stderr for each in ended]
@@ -70,7 +79,7 @@ def test_of_four_services_that_start_on_an_empty_database_at_once_all_come_up(
 
     ended = at_once(start_and_stop, range(4))
     assert [each.returncode for each in ended] == [401] * 4, [each.stdout for each in ended]
-    assert {"users", "strategies"} <= tables(empty_database)
+    assert {"tradingagents_users", "tradingagents_strategies"} <= tables(empty_database)
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
@@ -78,7 +87,7 @@ def test_each_revision_goes_up_down_and_up(checkout: Machine, empty_database: Da
     seen = []
     for arguments in (("upgrade", revision), ("downgrade", "-1"), ("upgrade", revision)):
         alembic(checkout, *arguments)
-        seen.append((empty_database.sql("SELECT version_num FROM alembic_version"), tables(empty_database)))
+        seen.append((version(empty_database), tables(empty_database)))
     assert seen[0] == seen[2]
     assert seen[0][0] == [revision]
     assert seen[1] != seen[0]
@@ -88,11 +97,16 @@ def test_the_migrations_lead_to_exactly_the_tables_of_the_code(migrated_checkout
     assert "No new upgrade operations detected." in alembic(migrated_checkout, "check").stdout
 
 
-def test_going_down_to_the_beginning_leaves_nothing_but_alembics_own_table(
-    migrated_checkout: Machine, database: Database
+@pytest.mark.parametrize("by_way_of", [(), ("0005",)])
+def test_going_down_to_the_beginning_leaves_nothing(
+    migrated_checkout: Machine, database: Database, by_way_of: tuple[str, ...]
 ) -> None:
-    alembic(migrated_checkout, "downgrade", "base")
-    assert tables(database) == {"alembic_version"}
+    for revision in (*by_way_of, "base"):
+        alembic(migrated_checkout, "downgrade", revision)
+    assert tables(database) == set()
+    functions = "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
+    assert database.sql(functions) == []
+    assert database.sql("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace") == []
     assert database.sql("SELECT typname FROM pg_type WHERE typtype = 'e'") == []
 
 
@@ -102,8 +116,8 @@ def test_a_service_refuses_another_schema_in_one_line_that_names_the_command(
 ) -> None:
     if found == "old":
         empty_database.sql(
-            "CREATE TABLE alembic_version (version_num varchar(32) NOT NULL)",
-            "INSERT INTO alembic_version VALUES ('0000')",
+            "CREATE TABLE tradingagents_alembic_version (version_num varchar(32) NOT NULL)",
+            "INSERT INTO tradingagents_alembic_version VALUES ('0000')",
         )
     before = tables(empty_database)
     machine = Machine(tmp_path, {"DATABASE_URL": empty_database.setting, "JWT_SECRET_KEY": KEY})

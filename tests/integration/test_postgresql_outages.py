@@ -10,15 +10,15 @@ from typing import Final
 import asyncpg
 import pytest
 from callers import LIMIT, Callers, assert_healthy, assert_refused, new_tokens, stored_names
+from in_process import Stores
 from postgresql import Database, PostgresqlServer, eventually, in_use, running_server, statements
 from processes import KEY, UVICORN, Machine, Server, only_line
 
 from tradingagents_adapters.database_url import read_database_url
 from tradingagents_adapters.sql import open_database
 from tradingagents_adapters.sql.options import DatabaseOptions
-from tradingagents_adapters.sql.store import SqlStore
 from tradingagents_conformance.examples import CREATED, add_strategy, add_user, names
-from tradingagents_core.domain.strategy import StrategyContent
+from tradingagents_core.domain.strategies import StrategyContent
 from tradingagents_core.errors import StoreUnavailable
 
 pytestmark = pytest.mark.anyio
@@ -208,6 +208,13 @@ async def test_more_callers_than_connections_are_all_refused_in_time_by_a_frozen
 # The server is busy
 
 
+KEEP_OWNERS: Final = (
+    "INSERT INTO tradingagents_owners SELECT id, 0, 0 FROM tradingagents_users"
+    " ON CONFLICT (id) DO UPDATE SET id = tradingagents_owners.id"
+)
+"""Locks the rows of all users as owners, and makes those that are not there."""
+
+
 @asynccontextmanager
 async def holding(database: Database, statement: str) -> AsyncIterator[asyncpg.Connection]:
     """Somebody else's transaction that holds the locks of a statement."""
@@ -223,7 +230,7 @@ async def holding(database: Database, statement: str) -> AsyncIterator[asyncpg.C
 async def test_a_row_that_is_held_is_503_for_writes_and_no_matter_for_reads(
     caller: Callers, database: Database
 ) -> None:
-    async with holding(database, "SELECT FROM users FOR UPDATE"):
+    async with holding(database, KEEP_OWNERS):
         created, listed = await asyncio.gather(caller.create("a"), caller.read())
     again = await caller.create("a")
 
@@ -232,7 +239,7 @@ async def test_a_row_that_is_held_is_503_for_writes_and_no_matter_for_reads(
 
 
 async def test_a_table_that_is_held_is_503(caller: Callers, database: Database) -> None:
-    async with holding(database, "LOCK TABLE users"):
+    async with holding(database, "LOCK TABLE tradingagents_users, tradingagents_owners"):
         listed, created, health = await asyncio.gather(caller.read(), caller.create("a"), caller.ask("GET", "/health"))
     again = await caller.create("a")
 
@@ -246,12 +253,12 @@ def with_slow_creates(database: Database) -> Iterator[None]:
     database.sql(
         "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS"
         " 'BEGIN IF NEW.name = ''slow'' THEN PERFORM pg_sleep(60); END IF; RETURN NEW; END'",
-        "CREATE TRIGGER dawdle BEFORE INSERT ON strategies FOR EACH ROW EXECUTE FUNCTION dawdle()",
+        "CREATE TRIGGER dawdle BEFORE INSERT ON tradingagents_strategies FOR EACH ROW EXECUTE FUNCTION dawdle()",
     )
     try:
         yield
     finally:
-        database.sql("DROP TRIGGER dawdle ON strategies", "DROP FUNCTION dawdle")
+        database.sql("DROP TRIGGER dawdle ON tradingagents_strategies", "DROP FUNCTION dawdle")
 
 
 async def test_a_statement_that_takes_too_long_is_503(caller: Callers, database: Database) -> None:
@@ -266,7 +273,7 @@ async def test_a_statement_that_takes_too_long_is_503(caller: Callers, database:
 async def test_a_session_that_is_ended_in_the_middle_of_a_transaction_is_503(
     caller: Callers, database: Database
 ) -> None:
-    async with holding(database, "SELECT FROM users FOR UPDATE") as other:
+    async with holding(database, KEEP_OWNERS) as other:
         creating = asyncio.ensure_future(caller.create("a"))
         waits = "SELECT pid FROM pg_stat_activity WHERE application_name = 'tradingagents' AND wait_event_type = 'Lock'"
         await eventually(lambda: other.fetchval(waits))
@@ -322,7 +329,7 @@ async def test_a_commit_whose_answer_is_lost_is_503_and_is_not_repeated(
         asked = statements(server.log()[before:], "service")
 
     assert_refused(created)
-    assert sum(statement.startswith("INSERT INTO strategies") for statement in asked) == 1
+    assert sum("INSERT INTO tradingagents_strategies" in statement for statement in asked) == 1
     assert stored_names(database).count("unknown") == 1
     assert (await caller.create("unknown")).status == 409
 
@@ -336,7 +343,7 @@ async def test_a_commit_whose_answer_does_not_come_is_503_and_is_not_repeated(
         asked = statements(server.log()[before:], "service")
 
     assert_refused(created)
-    assert sum(statement.startswith("INSERT INTO strategies") for statement in asked) == 1
+    assert sum("INSERT INTO tradingagents_strategies" in statement for statement in asked) == 1
     assert (await caller.create("late")).status == 409
 
 
@@ -344,9 +351,9 @@ async def test_a_commit_whose_answer_does_not_come_is_503_and_is_not_repeated(
 
 
 @asynccontextmanager
-async def opened(database: Database) -> AsyncIterator[SqlStore]:
+async def opened(database: Database) -> AsyncIterator[Stores]:
     async with open_database(DatabaseOptions(url=read_database_url(database.setting))) as connections:
-        yield SqlStore(connections)
+        yield Stores.over(connections)
         assert in_use(connections) == 0
 
 
@@ -369,61 +376,59 @@ EVENTS: Final[dict[str, tuple[Callable[[PostgresqlServer], None], Callable[[Post
 async def test_a_store_whose_server_has_gone_says_so_for_reads_and_writes_and_works_when_it_is_back(
     server: PostgresqlServer, database: Database, go, come_back
 ) -> None:
-    async with opened(database) as store:
-        ann = await add_user(store, f"{time.monotonic()}@example.com")
+    async with opened(database) as stores:
+        ann = await add_user(stores.accounts, f"{time.monotonic()}@example.com")
         go(server)
         async with refused_within_the_limit():
-            await names(store, ann)
+            await names(stores.strategies, ann.id)
         async with refused_within_the_limit():
-            await add_strategy(store, ann, "a")
+            await add_strategy(stores.strategies, ann.id, "a")
         come_back(server)
-        await add_strategy(store, ann, "b")
-        assert await names(store, ann) == ["b"]
+        await add_strategy(stores.strategies, ann.id, "b")
+        assert await names(stores.strategies, ann.id) == ["b"]
 
 
 @pytest.mark.parametrize(("go", "come_back"), EVENTS.values(), ids=EVENTS)
 async def test_a_block_whose_server_goes_before_the_commit_is_refused_and_not_kept(
     server: PostgresqlServer, database: Database, go, come_back
 ) -> None:
-    async with opened(database) as store:
-        ann = await add_user(store, f"{time.monotonic()}@example.com")
-        async with refused_within_the_limit(), store.write() as work:
-            await work.lock_user(ann.id)
-            await work.add_strategy(owner_id=ann.id, content=StrategyContent(name="a"), at=CREATED)
+    async with opened(database) as stores:
+        ann = await add_user(stores.accounts, f"{time.monotonic()}@example.com")
+        async with refused_within_the_limit(), stores.strategies.write(ann.id) as work:
+            await work.strategies.add(StrategyContent(name="a"), at=CREATED)
             go(server)
         come_back(server)
-        await add_strategy(store, ann, "b")
+        await add_strategy(stores.strategies, ann.id, "b")
         # What was sent to a frozen server may still arrive there: it is "a" or nothing, and never half.
-        assert await names(store, ann) in (["b"], ["a", "b"])
+        assert await names(stores.strategies, ann.id) in (["b"], ["a", "b"])
 
 
 @pytest.mark.parametrize(("go", "come_back"), EVENTS.values(), ids=EVENTS)
 async def test_a_block_whose_server_goes_in_the_middle_is_refused_and_leaves_nothing(
     server: PostgresqlServer, database: Database, go, come_back
 ) -> None:
-    async with opened(database) as store:
-        ann = await add_user(store, f"{time.monotonic()}@example.com")
-        async with refused_within_the_limit(), store.write() as work:
-            await work.lock_user(ann.id)
-            await work.add_strategy(owner_id=ann.id, content=StrategyContent(name="a"), at=CREATED)
+    async with opened(database) as stores:
+        ann = await add_user(stores.accounts, f"{time.monotonic()}@example.com")
+        async with refused_within_the_limit(), stores.strategies.write(ann.id) as work:
+            await work.strategies.add(StrategyContent(name="a"), at=CREATED)
             go(server)
-            await work.find_user(ann.id)
+            await work.strategies.get(1)
         come_back(server)
-        await add_strategy(store, ann, "b")
-        assert await names(store, ann) == ["b"]
+        await add_strategy(stores.strategies, ann.id, "b")
+        assert await names(stores.strategies, ann.id) == ["b"]
 
 
 async def test_a_caller_that_is_cancelled_while_the_server_is_frozen_leaves_nothing_behind(
     server: PostgresqlServer, database: Database
 ) -> None:
-    async with opened(database) as store:
-        ann = await add_user(store, f"{time.monotonic()}@example.com")
+    async with opened(database) as stores:
+        ann = await add_user(stores.accounts, f"{time.monotonic()}@example.com")
         server.freeze()
-        writing = asyncio.ensure_future(add_strategy(store, ann, "a"))
+        writing = asyncio.ensure_future(add_strategy(stores.strategies, ann.id, "a"))
         await asyncio.wait({writing}, timeout=0.1)
         writing.cancel()
         await asyncio.wait({writing}, timeout=LIMIT)
         server.thaw()
         assert writing.cancelled()
-        await add_strategy(store, ann, "b")
-        assert await names(store, ann) == ["b"]
+        await add_strategy(stores.strategies, ann.id, "b")
+        assert await names(stores.strategies, ann.id) == ["b"]

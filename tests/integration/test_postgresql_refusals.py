@@ -35,6 +35,7 @@ class Fault:
     password: str | None = PASSWORD
 
 
+TABLES: Final = ("users", "owners", "strategies", "login_failures", "schema_needs", "alembic_version")
 NOT_OURS: Final = "name a database in DATABASE_URL that is the service's own"
 FAULTS: Final = {
     "a wrong password": Fault(
@@ -55,41 +56,51 @@ FAULTS: Final = {
         (LIST, MIGRATE, ALEMBIC),
     ),
     "no right to create in the schema": Fault(
-        ("DROP TABLE strategies, users, login_failures, tradingagents_schema_needs, alembic_version CASCADE",),
+        (f"DROP TABLE {', '.join(map('tradingagents_{}'.format, TABLES))}",),
         ("permission denied for schema public", f"GRANT USAGE, CREATE ON SCHEMA public TO {ROLE}"),
         (MIGRATE, ALEMBIC),
     ),
-    "no right to any table": Fault((), (f"GRANT SELECT, INSERT, UPDATE, DELETE ON alembic_version TO {ROLE}",)),
+    "no right to any table": Fault(
+        (), (f"GRANT SELECT, INSERT, UPDATE, DELETE ON tradingagents_alembic_version TO {ROLE}",)
+    ),
     "no right to a table": Fault(
-        (*GRANTED, f"REVOKE ALL ON strategies FROM {ROLE}"),
-        ("the role app has no right to SELECT, INSERT, UPDATE, DELETE on the table strategies", f"TO {ROLE}"),
+        (*GRANTED, f"REVOKE ALL ON tradingagents_strategies FROM {ROLE}"),
+        (
+            "the role app has no right to SELECT, INSERT, UPDATE, DELETE on the table tradingagents_strategies",
+            f"TO {ROLE}",
+        ),
     ),
     "no right to change a table": Fault(
-        (*GRANTED, f"REVOKE UPDATE ON users FROM {ROLE}"),
-        ("the role app has no right to UPDATE on the table users", f"IN SCHEMA public TO {ROLE}"),
+        (*GRANTED, f"REVOKE UPDATE ON tradingagents_users FROM {ROLE}"),
+        ("the role app has no right to UPDATE on the table tradingagents_users", f"IN SCHEMA public TO {ROLE}"),
     ),
     "no right to a sequence": Fault(
-        (*GRANTED, f"REVOKE ALL ON SEQUENCE strategies_id_seq FROM {ROLE}"),
-        ("strategies_id_seq", f"GRANT USAGE ON SEQUENCE public.strategies_id_seq TO {ROLE}"),
+        (*GRANTED, f"REVOKE ALL ON SEQUENCE tradingagents_strategies_id_seq FROM {ROLE}"),
+        (
+            "tradingagents_strategies_id_seq",
+            f"GRANT USAGE ON SEQUENCE public.tradingagents_strategies_id_seq TO {ROLE}",
+        ),
     ),
     "a column is missing": Fault(
-        (*GRANTED, "ALTER TABLE users RENAME COLUMN password_hash TO hash"),
-        ("the table users has no column password_hash", NOT_OURS),
+        (*GRANTED, "ALTER TABLE tradingagents_users RENAME COLUMN password_hash TO hash"),
+        ("the table tradingagents_users has no column password_hash", NOT_OURS),
     ),
-    "a table is missing": Fault((*GRANTED, "DROP TABLE login_failures"), ("the table login_failures is missing",)),
+    "a table is missing": Fault(
+        (*GRANTED, "DROP TABLE tradingagents_login_failures"), ("the table tradingagents_login_failures is missing",)
+    ),
     "another application's tables": Fault(
-        (*GRANTED, f"GRANT CREATE ON SCHEMA public TO {ROLE}", "DELETE FROM alembic_version"),
-        ("users", "another application's", NOT_OURS),
+        (*GRANTED, f"GRANT CREATE ON SCHEMA public TO {ROLE}", "DELETE FROM tradingagents_alembic_version"),
+        ("tradingagents_users", "another application's", NOT_OURS),
         (LIST, MIGRATE, ALEMBIC),
     ),
-    "another application's revision": Fault(
-        (*GRANTED, "UPDATE alembic_version SET version_num = '3f2a9c0d1e'"),
-        ("alembic_version says '3f2a9c0d1e'", NOT_OURS),
+    "a revision that nobody writes": Fault(
+        (*GRANTED, "UPDATE tradingagents_alembic_version SET version_num = '3f2a9c0d1e'"),
+        ("tradingagents_alembic_version says '3f2a9c0d1e'", "restore a backup"),
         (LIST, MIGRATE, ALEMBIC),
     ),
     "a newer schema": Fault(
-        (*GRANTED, "UPDATE alembic_version SET version_num = '0009'"),
-        ("schema 0009 is newer", "install the version that made it", "`tradingagents migrate --to 0005`"),
+        (*GRANTED, "UPDATE tradingagents_alembic_version SET version_num = '0009'"),
+        ("schema 0009 is newer", "install the version that made it", "`tradingagents migrate --to 0006`"),
         (LIST, MIGRATE, ALEMBIC),
     ),
 }
@@ -198,7 +209,7 @@ def test_a_right_that_is_lost_while_the_service_runs_is_503_and_one_line_until_i
     running: Server, database: Database
 ) -> None:
     headers = {"Authorization": f"Bearer {running.token(EMAIL, OWNERS_PASSWORD)}"}
-    database.sql(f"REVOKE ALL ON strategies FROM {ROLE}")
+    database.sql(f"REVOKE ALL ON tradingagents_strategies FROM {ROLE}")
     refused = [running.client.get("/api/v1/strategies", headers=headers) for _ in range(3)]
     assert running.client.get("/health").status_code == 200
     database.sql(*GRANTED)
@@ -208,7 +219,7 @@ def test_a_right_that_is_lost_while_the_service_runs_is_503_and_one_line_until_i
     assert "try again shortly" not in refused[0].text
     assert int(refused[0].headers["Retry-After"]) >= 30
     (line,) = [line for line in running.output().splitlines() if "permission denied" in line]
-    assert f"GRANT SELECT, INSERT, UPDATE, DELETE ON strategies TO {ROLE}" in line
+    assert f"GRANT SELECT, INSERT, UPDATE, DELETE ON tradingagents_strategies TO {ROLE}" in line
     assert "Traceback" not in running.output()
 
 
@@ -231,9 +242,9 @@ def test_a_password_that_is_changed_while_the_service_runs_is_503_and_one_line_u
 
 def test_another_applications_tables_in_a_sqlite_file_are_one_line(tmp_path: Path) -> None:
     connection = sqlite3.connect(tmp_path / "tradingagents.db")
-    connection.execute("CREATE TABLE users (id INTEGER)")
+    connection.execute("CREATE TABLE tradingagents_users (id INTEGER)")
     connection.close()
     for command in (LIST, MIGRATE):
         line = only_line(Machine(tmp_path).run(*command))
-        assert line.startswith(f"error: {tmp_path}/tradingagents.db: table users already exists; ")
+        assert line.startswith(f"error: {tmp_path}/tradingagents.db: table tradingagents_users already exists; ")
         assert NOT_OURS in line

@@ -14,23 +14,31 @@ from typing import Any, Final
 import asyncpg
 import httpx
 import pytest
-from in_process import PASSWORD, Api
+from in_process import PASSWORD, Api, OpenStores, Stores, accounts_of, strategies_of
 from postgresql import Database, PostgresqlServer, eventually, in_use, statements, taken
 from processes import CHECKOUT, Machine
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from tradingagents_adapters.database_url import read_database_url
 from tradingagents_adapters.sql import open_database
+from tradingagents_adapters.sql.accounts import SqlAccountStore
 from tradingagents_adapters.sql.database import Database as SqlDatabase
 from tradingagents_adapters.sql.drivers import asyncpg as adapter
 from tradingagents_adapters.sql.options import DatabaseOptions
-from tradingagents_adapters.sql.store import SqlStore
-from tradingagents_conformance import OpenStore, StoreContract
+from tradingagents_adapters.sql.tables import users
+from tradingagents_adapters.sql.transaction import RowLock
+from tradingagents_conformance import (
+    AccountStoreContract,
+    OpenAccountStore,
+    OpenStrategyStore,
+    StrategyStoreContract,
+)
 from tradingagents_conformance.examples import CHANGED, CREATED, add_strategy, add_user, names
+from tradingagents_core.domain.accounts import User
 from tradingagents_core.domain.page import PAGE_LIMIT_DEFAULT
-from tradingagents_core.domain.strategy import StrategyContent
-from tradingagents_core.domain.user import User
+from tradingagents_core.domain.strategies import StrategyContent
 from tradingagents_core.errors import StoreUnavailable
+from tradingagents_core.ports import StrategyStore
 from tradingagents_service.settings import DatabaseSettings, load_settings
 
 STRATEGIES: Final = "/api/v1/strategies"
@@ -45,17 +53,30 @@ STEPS: Final = 10
 HARD_PASSWORD: Final = "50% of @/:?#[]&= +päss%20"
 
 
-class TestPostgresqlStore(StoreContract):
+KEEP_OWNERS: Final = (
+    "INSERT INTO tradingagents_owners SELECT id, 0, 0 FROM tradingagents_users"
+    " ON CONFLICT (id) DO UPDATE SET id = tradingagents_owners.id"
+)
+"""Locks the rows of all users as owners, and makes those that are not there."""
+
+
+class TestPostgresqlStrategies(StrategyStoreContract):
     @pytest.fixture
-    def open_store(self, open_postgresql_store: OpenStore) -> OpenStore:
-        return open_postgresql_store
+    def open_store(self, open_postgresql_stores: OpenStores) -> OpenStrategyStore:
+        return strategies_of(open_postgresql_stores)
+
+
+class TestPostgresqlAccounts(AccountStoreContract):
+    @pytest.fixture
+    def open_store(self, open_postgresql_stores: OpenStores) -> OpenAccountStore:
+        return accounts_of(open_postgresql_stores)
 
 
 @asynccontextmanager
-async def opened(database: Database, **limits: Any) -> AsyncIterator[tuple[SqlStore, SqlDatabase]]:
+async def opened(database: Database, **limits: Any) -> AsyncIterator[tuple[Stores, SqlDatabase]]:
     """A store over a database, and the connections under it."""
     async with open_database(DatabaseOptions(url=read_database_url(database.setting), **limits)) as connections:
-        yield SqlStore(connections), connections
+        yield Stores.over(connections), connections
 
 
 @asynccontextmanager
@@ -79,9 +100,9 @@ async def test_every_way_to_write_the_scheme_is_taken_as_asyncpg(
     monkeypatch.setenv("DATABASE_URL", database.setting.replace("postgresql+asyncpg", scheme, 1))
     options = load_settings(DatabaseSettings).database
     async with open_database(options) as connections:
-        await add_user(SqlStore(connections), "ann@example.com")
+        await add_user(SqlAccountStore(connections), "ann@example.com")
     assert options.url.drivername == "postgresql+asyncpg"
-    assert database.sql("SELECT email FROM users") == ["ann@example.com"]
+    assert database.sql("SELECT email FROM tradingagents_users") == ["ann@example.com"]
 
 
 @pytest.fixture
@@ -123,9 +144,9 @@ async def test_settings_made_from_a_url_object_keep_its_password(hard_to_write: 
 @pytest.mark.anyio
 async def test_a_wrong_password_is_a_store_that_is_not_available(hard_to_write: Database) -> None:
     wrong = Database(hard_to_write.url.set(password="wrong"))
-    async with opened(wrong) as (store, _):
+    async with opened(wrong) as (stores, _):
         with pytest.raises(StoreUnavailable) as refusal:
-            await add_user(store, "ann@example.com")
+            await add_user(stores.accounts, "ann@example.com")
     assert "wrong" not in refusal.value.reason
 
 
@@ -247,11 +268,11 @@ def listened_to(
 @pytest.mark.anyio
 async def test_a_read_is_a_single_statement_without_a_surrounding_transaction(listened_to, api_over) -> None:
     database, listening = listened_to
-    async with opened(database) as (store, _):
-        ann = await add_user(store, "ann@example.com")
-        await add_strategy(store, ann, "a")
+    async with opened(database) as (stores, _):
+        ann = await add_user(stores.accounts, "ann@example.com")
+        await add_strategy(stores.strategies, ann.id, "a")
         with listening() as heard:
-            assert await names(store, ann, limit=PAGE_LIMIT_DEFAULT) == ["a"]
+            assert await names(stores.strategies, ann.id, limit=PAGE_LIMIT_DEFAULT) == ["a"]
     [statement] = heard.statements
     assert statement.startswith("SELECT ")
 
@@ -259,10 +280,10 @@ async def test_a_read_is_a_single_statement_without_a_surrounding_transaction(li
 @pytest.mark.anyio
 async def test_a_read_of_a_larger_page_has_a_transaction_for_its_own_time_limit(listened_to) -> None:
     database, listening = listened_to
-    async with opened(database) as (store, _):
-        ann = await add_user(store, "ann@example.com")
+    async with opened(database) as (stores, _):
+        ann = await add_user(stores.accounts, "ann@example.com")
         with listening() as heard:
-            assert await names(store, ann, limit=10 * PAGE_LIMIT_DEFAULT) == []
+            assert await names(stores.strategies, ann.id, limit=10 * PAGE_LIMIT_DEFAULT) == []
     begin, page, end = heard.statements
     assert (begin, page[:7], end) == ("BEGIN READ ONLY; SET LOCAL statement_timeout = '20000ms'", "SELECT ", "COMMIT")
 
@@ -270,21 +291,21 @@ async def test_a_read_of_a_larger_page_has_a_transaction_for_its_own_time_limit(
 @pytest.mark.anyio
 async def test_a_write_is_one_transaction_that_takes_the_owners_row_first(listened_to, api_over) -> None:
     database, listening = listened_to
-    async with opened(database) as (store, _), api_over(store) as api:
+    async with opened(database) as (stores, _), api_over(stores) as api:
         answer = await api.ann.post(STRATEGIES, json={"name": "a"})
         with listening() as heard:
             changed = await api.ann.put(answer.headers["Location"], json={"name": "b"})
     assert changed.status_code == 200
     look_up, *transaction = heard.statements
-    assert look_up.startswith("SELECT users.")
-    assert re.fullmatch(r"BEGIN; SELECT id FROM users WHERE id = \d+ FOR UPDATE", transaction[0])
-    assert [statement.split()[0] for statement in transaction[1:]] == ["SELECT", "UPDATE", "COMMIT"]
+    assert look_up.startswith("SELECT tradingagents_users.")
+    assert re.fullmatch(r"BEGIN; SELECT id FROM tradingagents_owners WHERE id = \d+ FOR UPDATE", transaction[0])
+    assert [statement.split()[0] for statement in transaction[1:]] == ["SELECT", "WITH", "COMMIT"]
 
 
 @pytest.mark.anyio
 async def test_a_refused_write_is_rolled_back(listened_to, api_over) -> None:
     database, listening = listened_to
-    async with opened(database) as (store, _), api_over(store) as api:
+    async with opened(database) as (stores, _), api_over(stores) as api:
         await api.ann.post(STRATEGIES, json={"name": "a"})
         with listening() as heard:
             refused = await api.ann.post(STRATEGIES, json={"name": "a"})
@@ -323,7 +344,7 @@ async def test_a_process_has_at_most_as_many_connections_as_the_pool_size_says(
                 async with taken(connections):
                     pass
             with pytest.raises(StoreUnavailable):
-                await add_user(SqlStore(connections), "ann@example.com")
+                await add_user(SqlAccountStore(connections), "ann@example.com")
         async with taken(connections):
             pass
         kept = database.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tradingagents'")
@@ -333,8 +354,8 @@ async def test_a_process_has_at_most_as_many_connections_as_the_pool_size_says(
 @pytest.mark.anyio
 async def test_an_exhausted_pool_is_503_with_retry_after_within_five_seconds(database: Database, api_over) -> None:
     async with (
-        opened(database, pool_size=2) as (store, connections),
-        api_over(store) as api,
+        opened(database, pool_size=2) as (stores, connections),
+        api_over(stores) as api,
     ):
         async with taken(connections), taken(connections), asyncio.timeout(LIMIT):
             listed, created, health = await asyncio.gather(
@@ -348,10 +369,10 @@ async def test_an_exhausted_pool_is_503_with_retry_after_within_five_seconds(dat
 
 @pytest.mark.anyio
 async def test_more_callers_than_connections_are_all_served(database: Database) -> None:
-    async with opened(database, pool_size=2) as (store, _):
-        owners = [await add_user(store, f"{number}@example.com") for number in range(20)]
-        await asyncio.gather(*[add_strategy(store, owner, "a") for owner in owners])
-        assert [await names(store, owner) for owner in owners] == [["a"]] * 20
+    async with opened(database, pool_size=2) as (stores, _):
+        owners = [await add_user(stores.accounts, f"{number}@example.com") for number in range(20)]
+        await asyncio.gather(*[add_strategy(stores.strategies, owner.id, "a") for owner in owners])
+        assert [await names(stores.strategies, owner.id) for owner in owners] == [["a"]] * 20
 
 
 # Busy
@@ -375,39 +396,37 @@ async def terminate_sessions(other: asyncpg.Connection) -> None:
 
 @pytest.mark.anyio
 async def test_a_session_that_is_ended_in_a_transaction_is_a_store_that_is_not_available(database: Database) -> None:
-    async with opened(database) as (store, connections), session(database) as other:
-        ann = await add_user(store, "ann@example.com")
-        async with refused_within_the_limit(), store.write() as work:
-            await work.lock_user(ann.id)
-            await work.add_strategy(owner_id=ann.id, content=StrategyContent(name="lost"), at=CREATED)
+    async with opened(database) as (stores, connections), session(database) as other:
+        ann = await add_user(stores.accounts, "ann@example.com")
+        async with refused_within_the_limit(), stores.strategies.write(ann.id) as work:
+            await work.strategies.add(StrategyContent(name="lost"), at=CREATED)
             await terminate_sessions(other)
-            await work.add_strategy(owner_id=ann.id, content=StrategyContent(name="lost too"), at=CREATED)
-        await add_strategy(store, ann, "next")
-        assert await names(store, ann) == ["next"]
+            await work.strategies.add(StrategyContent(name="lost too"), at=CREATED)
+        await add_strategy(stores.strategies, ann.id, "next")
+        assert await names(stores.strategies, ann.id) == ["next"]
         assert in_use(connections) == 0
 
 
 @pytest.mark.anyio
 async def test_a_session_that_is_ended_before_the_commit_is_a_store_that_is_not_available(database: Database) -> None:
-    async with opened(database) as (store, connections), session(database) as other:
-        ann = await add_user(store, "ann@example.com")
-        async with refused_within_the_limit(), store.write() as work:
-            await work.lock_user(ann.id)
-            await work.add_strategy(owner_id=ann.id, content=StrategyContent(name="lost"), at=CREATED)
+    async with opened(database) as (stores, connections), session(database) as other:
+        ann = await add_user(stores.accounts, "ann@example.com")
+        async with refused_within_the_limit(), stores.strategies.write(ann.id) as work:
+            await work.strategies.add(StrategyContent(name="lost"), at=CREATED)
             await terminate_sessions(other)
-        assert await names(store, ann) == []
+        assert await names(stores.strategies, ann.id) == []
         assert in_use(connections) == 0
 
 
 @pytest.mark.anyio
 async def test_sessions_that_are_ended_while_nobody_uses_them_are_noticed_by_nobody(database: Database) -> None:
-    async with opened(database) as (store, _), session(database) as other:
-        ann = await add_user(store, "ann@example.com")
-        await asyncio.gather(*[names(store, ann) for _ in range(5)])
+    async with opened(database) as (stores, _), session(database) as other:
+        ann = await add_user(stores.accounts, "ann@example.com")
+        await asyncio.gather(*[names(stores.strategies, ann.id) for _ in range(5)])
         await terminate_sessions(other)
-        await asyncio.gather(*[names(store, ann) for _ in range(5)])
+        await asyncio.gather(*[names(stores.strategies, ann.id) for _ in range(5)])
         await terminate_sessions(other)
-        await add_strategy(store, ann, "a")
+        await add_strategy(stores.strategies, ann.id, "a")
 
 
 @asynccontextmanager
@@ -459,18 +478,18 @@ async def relayed(
 @pytest.mark.anyio
 @pytest.mark.parametrize("use", [names, partial(add_strategy, content="a")], ids=["read", "write"])
 async def test_sessions_that_are_ended_are_passed_over_before_their_connections_are_closed(
-    database: Database, use: Callable[[SqlStore, User], Awaitable[object]]
+    database: Database, use: Callable[[StrategyStore, int], Awaitable[object]]
 ) -> None:
-    async with relayed(database) as (behind, answers), opened(behind) as (store, connections):
-        ann = await add_user(store, "ann@example.com")
-        await asyncio.gather(*[names(store, ann) for _ in range(5)])
+    async with relayed(database) as (behind, answers), opened(behind) as (stores, connections):
+        ann = await add_user(stores.accounts, "ann@example.com")
+        await asyncio.gather(*[names(stores.strategies, ann.id) for _ in range(5)])
         async with session(database) as other:
             await terminate_sessions(other)
         await asyncio.wait(answers)
         for _ in range(STEPS):
             # Until the driver has read what the server has said last.
             await asyncio.sleep(0)
-        await use(store, ann)
+        await use(stores.strategies, ann.id)
         assert in_use(connections) == 0
 
 
@@ -482,10 +501,10 @@ async def test_a_database_far_away_is_reached_behind_a_host_that_is_silent(
         async with relayed(database, seconds=0.15) as (behind, _):
             hosts = [f"{silent[0]}:{silent[1]}", f"{behind.url.host}:{behind.url.port}"]
             two = Database(behind.url.set(host=None, port=None, query={"host": hosts, "ssl": "disable"}))
-            async with opened(two, connect_timeout=12) as (store, _):
-                ann = await add_user_patiently(store)
-                await add_strategy(store, ann, "a")
-                assert await names(store, ann) == ["a"]
+            async with opened(two, connect_timeout=12) as (stores, _):
+                ann = await add_user_patiently(stores)
+                await add_strategy(stores.strategies, ann.id, "a")
+                assert await names(stores.strategies, ann.id) == ["a"]
 
 
 @contextmanager
@@ -495,107 +514,119 @@ def silent_server() -> Iterator[tuple[str, int]]:
         yield server.getsockname()
 
 
-async def add_user_patiently(store: SqlStore) -> User:
+async def add_user_patiently(stores: Stores) -> User:
     """A user, as soon as the database can be used."""
     async with asyncio.timeout(60):
         while True:
             with suppress(StoreUnavailable):
-                return await add_user(store, "ann@example.com")
+                return await add_user(stores.accounts, "ann@example.com")
 
 
 @pytest.mark.anyio
 async def test_a_large_page_has_more_time_than_a_small_one(database: Database) -> None:
     async with (
         relayed(database, bytes_per_second=3e6) as (behind, _),
-        opened(behind, statement_timeout=0.3, answer_timeout=0.5) as (store, connections),
+        opened(behind, statement_timeout=0.3, answer_timeout=0.5) as (stores, connections),
     ):
-        ann = await add_user_patiently(store)
+        ann = await add_user_patiently(stores)
         database.sql(
-            "INSERT INTO strategies (owner_id, name, parameters, is_active, created_at, updated_at) SELECT"
-            f' {ann.id}, n, \'{{"text": "{"x" * 4000}"}}\', true, now(), now() FROM generate_series(1, 1000) AS n'
+            f"INSERT INTO tradingagents_owners VALUES ({ann.id}, 1000, 1000)",
+            "INSERT INTO tradingagents_strategies (owner_id, name, parameters, is_active, created_at, updated_at)"
+            f' SELECT {ann.id}, n, \'{{"text": "{"x" * 4000}"}}\', true, now(), now()'
+            " FROM generate_series(1, 1000) AS n",
         )
-        assert len(await names(store, ann, limit=1000)) == 1000
+        assert len(await names(stores.strategies, ann.id, limit=1000)) == 1000
         async with refused_within_the_limit():
             # The same amount in as many strategies as have the usual time.
-            database.sql('UPDATE strategies SET parameters = \'{"text": "' + "x" * 40_000 + "\"}' WHERE id <= 100")
-            await names(store, ann, limit=100)
+            database.sql(
+                'UPDATE tradingagents_strategies SET parameters = \'{"text": "' + "x" * 40_000 + "\"}' WHERE id <= 100"
+            )
+            await names(stores.strategies, ann.id, limit=100)
         assert in_use(connections) == 0
 
 
 @pytest.mark.anyio
 async def test_a_session_that_is_ended_under_a_caller_takes_no_refusal_for_an_answer(database: Database) -> None:
-    async with opened(database) as (store, _), session(database) as other:
-        ann = await add_user(store, "ann@example.com")
+    async with opened(database) as (stores, _), session(database) as other:
+        ann = await add_user(stores.accounts, "ann@example.com")
         async with other.transaction():
-            await other.execute("SELECT FROM users FOR UPDATE")
-            waiting = asyncio.ensure_future(add_strategy(store, ann, "a"))
+            await other.execute(KEEP_OWNERS)
+            waiting = asyncio.ensure_future(add_strategy(stores.strategies, ann.id, "a"))
             await eventually(lambda: other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
             await terminate_sessions(other)
             async with refused_within_the_limit():
                 await waiting
-        await add_strategy(store, ann, "a")
+        await add_strategy(stores.strategies, ann.id, "a")
 
 
 @pytest.mark.anyio
 async def test_a_statement_that_takes_too_long_is_a_store_that_is_not_available(database: Database) -> None:
     database.sql(
         "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS"
-        " 'BEGIN PERFORM pg_sleep(60) FROM users WHERE email LIKE ''slow%'' AND id = NEW.owner_id; RETURN NEW; END'",
-        "CREATE TRIGGER dawdle BEFORE INSERT ON strategies FOR EACH ROW EXECUTE FUNCTION dawdle()",
+        " 'BEGIN PERFORM pg_sleep(60) FROM tradingagents_users WHERE email LIKE ''slow%'' AND id = NEW.owner_id;"
+        " RETURN NEW; END'",
+        "CREATE TRIGGER dawdle BEFORE INSERT ON tradingagents_strategies FOR EACH ROW EXECUTE FUNCTION dawdle()",
     )
-    async with opened(database) as (store, connections):
-        slow, quick = await add_user(store, "slow@example.com"), await add_user(store, "quick@example.com")
+    async with opened(database) as (stores, connections):
+        slow, quick = (
+            await add_user(stores.accounts, "slow@example.com"),
+            await add_user(stores.accounts, "quick@example.com"),
+        )
         async with refused_within_the_limit():
-            await add_strategy(store, slow, "a")
-        await add_strategy(store, quick, "a")
-        assert (await names(store, slow), await names(store, quick)) == ([], ["a"])
+            await add_strategy(stores.strategies, slow.id, "a")
+        await add_strategy(stores.strategies, quick.id, "a")
+        assert (await names(stores.strategies, slow.id), await names(stores.strategies, quick.id)) == ([], ["a"])
         assert in_use(connections) == 0
 
 
 @pytest.mark.anyio
 async def test_a_row_that_others_do_not_let_go_is_a_store_that_is_not_available(database: Database) -> None:
-    async with opened(database) as (store, connections), session(database) as other:
-        ann, bob = await add_user(store, "ann@example.com"), await add_user(store, "bob@example.com")
+    async with opened(database) as (stores, connections), session(database) as other:
+        ann, bob = (
+            await add_user(stores.accounts, "ann@example.com"),
+            await add_user(stores.accounts, "bob@example.com"),
+        )
         async with other.transaction():
-            await other.execute("SELECT FROM users WHERE id = $1 FOR UPDATE", ann.id)
+            await other.execute(f"INSERT INTO tradingagents_owners VALUES ({ann.id}, 0, 0)")
             async with refused_within_the_limit():
-                await add_strategy(store, ann, "a")
-            await add_strategy(store, bob, "a")
-            assert await names(store, ann) == []
-        await add_strategy(store, ann, "a")
+                await add_strategy(stores.strategies, ann.id, "a")
+            await add_strategy(stores.strategies, bob.id, "a")
+            assert await names(stores.strategies, ann.id) == []
+        await add_strategy(stores.strategies, ann.id, "a")
         assert in_use(connections) == 0
 
 
 @pytest.mark.anyio
 async def test_of_two_blocks_that_wait_for_each_other_one_is_refused_and_one_is_kept(database: Database) -> None:
-    async with opened(database) as (store, _):
-        ann, bob = await add_user(store, "ann@example.com"), await add_user(store, "bob@example.com")
+    async with opened(database) as (stores, connections):
+        ann, bob = (
+            await add_user(stores.accounts, "ann@example.com"),
+            await add_user(stores.accounts, "bob@example.com"),
+        )
         both_hold_one = asyncio.Barrier(2)
 
         async def take(first: int, second: int) -> None:
-            async with store.write() as work:
-                await work.lock_user(first)
+            async with connections.transaction(row=RowLock(users, first)) as transaction:
                 await both_hold_one.wait()
-                await work.lock_user(second)
+                await transaction.lock_row(RowLock(users, second))
 
         async with asyncio.timeout(LIMIT):
             outcomes = await asyncio.gather(take(ann.id, bob.id), take(bob.id, ann.id), return_exceptions=True)
         assert {type(outcome) for outcome in outcomes} == {type(None), StoreUnavailable}
         async with asyncio.timeout(LIMIT):
-            await add_strategy(store, ann, "a")
+            await add_strategy(stores.strategies, ann.id, "a")
 
 
 @pytest.mark.anyio
 async def test_transactions_that_cannot_be_put_in_order_are_a_store_that_is_not_available(database: Database) -> None:
     database.sql(f"ALTER DATABASE {database.url.database} SET default_transaction_isolation = 'repeatable read'")
-    async with opened(database) as (store, _):
-        ann = await add_user(store, "ann@example.com")
-        async with refused_within_the_limit(), store.write() as work:
-            await work.find_user(ann.id)
-            async with store.write() as sooner:
-                await sooner.lock_user(ann.id)
-                await sooner.replace_user(ann.deactivated(at=CHANGED))
-            await work.lock_user(ann.id)
+    async with opened(database) as (stores, connections):
+        ann = await add_user(stores.accounts, "ann@example.com")
+        async with refused_within_the_limit(), connections.transaction() as transaction:
+            await transaction.fetch(select(users))
+            async with stores.accounts.write(ann.id) as sooner:
+                await sooner.users.replace(ann.deactivated(at=CHANGED))
+            await transaction.lock_row(RowLock(users, ann.id))
 
 
 @pytest.mark.anyio
@@ -603,25 +634,24 @@ async def test_a_block_that_asks_nothing_for_too_long_is_a_store_that_is_not_ava
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(adapter, "IDLE_IN_TRANSACTION_SECONDS", 0.2)
-    async with opened(database) as (store, connections), session(database) as other:
-        ann = await add_user(store, "ann@example.com")
+    async with opened(database) as (stores, connections), session(database) as other:
+        ann = await add_user(stores.accounts, "ann@example.com")
         idle = "SELECT count(*) = 0 FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
-        async with refused_within_the_limit(), store.write() as work:
-            await work.lock_user(ann.id)
+        async with refused_within_the_limit(), stores.accounts.write(ann.id) as work:
             await eventually(lambda: other.fetchval(idle))
-            await work.find_user(ann.id)
-        await add_strategy(store, ann, "next")
+            await work.users.get(ann.id)
+        await add_strategy(stores.strategies, ann.id, "next")
         assert in_use(connections) == 0
 
 
 @pytest.mark.anyio
 async def test_a_server_that_takes_no_writes_is_a_store_that_is_not_available(database: Database) -> None:
     database.sql(f"ALTER DATABASE {database.url.database} SET default_transaction_read_only = on")
-    async with opened(database) as (store, _):
+    async with opened(database) as (stores, _):
         async with refused_within_the_limit():
-            await add_user(store, "ann@example.com")
-        async with store.read() as view:
-            assert await view.list_users() == []
+            await add_user(stores.accounts, "ann@example.com")
+        async with stores.accounts.read() as view:
+            assert await view.users.list() == []
 
 
 @pytest.mark.anyio
@@ -633,26 +663,26 @@ async def test_hosts_none_of_which_takes_writes_are_a_store_that_is_not_availabl
     host = f"127.0.0.1:{postgresql_server.port}"
     query = {"host": (host, host), "target_session_attrs": "read-write"}
     standbys = Database(hard_to_write.url.set(host=None, port=None, query=query))
-    async with opened(standbys) as (store, _), refused_within_the_limit(), store.read() as view:
-        await view.list_users()
+    async with opened(standbys) as (stores, _), refused_within_the_limit(), stores.accounts.read() as view:
+        await view.users.list()
 
 
 @pytest.mark.anyio
 async def test_a_server_without_a_connection_left_is_a_store_that_is_not_available(hard_to_write: Database) -> None:
     limited = Database(hard_to_write.url)
-    async with opened(limited) as (store, connections):
+    async with opened(limited) as (stores, connections):
         async with taken(connections) as connection:
             await connection.execute(f"ALTER DATABASE {limited.url.database} CONNECTION LIMIT 1")
-            async with refused_within_the_limit(), store.read() as view:
-                await view.list_users()
+            async with refused_within_the_limit(), stores.accounts.read() as view:
+                await view.users.list()
         assert (await connections.read(text("SELECT 1 AS one")))[0]["one"] == 1
 
 
 @pytest.mark.anyio
 async def test_a_database_that_does_not_exist_is_a_store_that_is_not_available(database: Database) -> None:
     missing = Database(database.url.set(database="nowhere"))
-    async with opened(missing) as (store, _), refused_within_the_limit(), store.read() as view:
-        await view.list_users()
+    async with opened(missing) as (stores, _), refused_within_the_limit(), stores.accounts.read() as view:
+        await view.users.list()
 
 
 # Cancelled callers
@@ -673,19 +703,18 @@ async def assert_nothing_is_left(other: asyncpg.Connection, connections: SqlData
 
 @pytest.mark.anyio
 async def test_callers_that_are_cancelled_anywhere_in_a_block_leave_nothing_behind(database: Database) -> None:
-    async with opened(database) as (store, connections), session(database) as other:
-        ann = await add_user(store, "ann@example.com")
+    async with opened(database) as (stores, connections), session(database) as other:
+        ann = await add_user(stores.accounts, "ann@example.com")
 
         async def work_on(number: int) -> None:
-            async with store.write() as work:
-                await work.lock_user(ann.id)
+            async with stores.strategies.write(ann.id) as work:
                 for part in ("first", "second"):
                     content = StrategyContent(name=f"{number} {part}")
-                    await work.add_strategy(owner_id=ann.id, content=content, at=CREATED)
+                    await work.strategies.add(content, at=CREATED)
 
         for number in range(60):
             writer = asyncio.ensure_future(work_on(number))
-            reader = asyncio.ensure_future(names(store, ann))
+            reader = asyncio.ensure_future(names(stores.strategies, ann.id))
             for _ in range(number):
                 await asyncio.sleep(0)
             writer.cancel()
@@ -693,7 +722,7 @@ async def test_callers_that_are_cancelled_anywhere_in_a_block_leave_nothing_behi
             await asyncio.wait_for(asyncio.gather(writer, reader, return_exceptions=True), LIMIT)
 
         await assert_nothing_is_left(other, connections)
-        kept = await names(store, ann)
+        kept = await names(stores.strategies, ann.id)
         assert kept == [
             f"{number} {part}" for number in range(60) for part in ("first", "second") if f"{number} first" in kept
         ]
@@ -701,17 +730,17 @@ async def test_callers_that_are_cancelled_anywhere_in_a_block_leave_nothing_behi
 
 @pytest.mark.anyio
 async def test_a_caller_that_is_cancelled_while_it_waits_for_a_row_leaves_nothing_behind(database: Database) -> None:
-    async with opened(database) as (store, connections), session(database) as other:
-        ann = await add_user(store, "ann@example.com")
+    async with opened(database) as (stores, connections), session(database) as other:
+        ann = await add_user(stores.accounts, "ann@example.com")
         async with other.transaction():
-            await other.execute("SELECT FROM users FOR UPDATE")
-            waiting = asyncio.ensure_future(add_strategy(store, ann, "a"))
+            await other.execute(KEEP_OWNERS)
+            waiting = asyncio.ensure_future(add_strategy(stores.strategies, ann.id, "a"))
             await eventually(lambda: other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
             waiting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asyncio.wait_for(waiting, LIMIT)
         await assert_nothing_is_left(other, connections)
-        await add_strategy(store, ann, "a")
+        await add_strategy(stores.strategies, ann.id, "a")
 
 
 @pytest.mark.anyio
@@ -719,46 +748,46 @@ async def test_callers_that_are_cancelled_while_they_wait_for_a_connection_leave
     database: Database,
 ) -> None:
     async with (
-        opened(database, pool_size=1) as (store, connections),
+        opened(database, pool_size=1) as (stores, connections),
         session(database) as other,
     ):
-        ann = await add_user(store, "ann@example.com")
+        ann = await add_user(stores.accounts, "ann@example.com")
         async with taken(connections):
-            waiting = [asyncio.ensure_future(names(store, ann)) for _ in range(5)]
+            waiting = [asyncio.ensure_future(names(stores.strategies, ann.id)) for _ in range(5)]
             await asyncio.wait(waiting, timeout=0.05)
             for caller in waiting:
                 caller.cancel()
         await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), LIMIT)
         await assert_nothing_is_left(other, connections)
-        await add_strategy(store, ann, "a")
+        await add_strategy(stores.strategies, ann.id, "a")
 
 
-WIDEN = "ALTER TABLE strategies ALTER COLUMN name TYPE varchar({})"
+WIDEN = "ALTER TABLE tradingagents_strategies ALTER COLUMN name TYPE varchar({})"
 
 
 @pytest.mark.anyio
 async def test_a_column_that_is_widened_under_a_running_service_costs_nobody_an_answer(database: Database) -> None:
-    async with opened(database) as (store, _), session(database) as other:
-        ann = await add_user(store, "ann@example.com")
-        await add_strategy(store, ann, "a")
-        assert await names(store, ann, limit=PAGE_LIMIT_DEFAULT) == ["a"]
+    async with opened(database) as (stores, _), session(database) as other:
+        ann = await add_user(stores.accounts, "ann@example.com")
+        await add_strategy(stores.strategies, ann.id, "a")
+        assert await names(stores.strategies, ann.id, limit=PAGE_LIMIT_DEFAULT) == ["a"]
         for width in (300, 400):
             await other.execute(WIDEN.format(width))
-            assert (await names(store, ann, limit=PAGE_LIMIT_DEFAULT))[0] == "a"
+            assert (await names(stores.strategies, ann.id, limit=PAGE_LIMIT_DEFAULT))[0] == "a"
             await other.execute(WIDEN.format(width + 1))
-            await add_strategy(store, ann, f"after {width}")
+            await add_strategy(stores.strategies, ann.id, f"after {width}")
 
 
 @pytest.mark.anyio
 async def test_a_block_whose_statement_a_migration_has_made_invalid_is_refused_for_now(database: Database) -> None:
-    async with opened(database, pool_size=1) as (store, _):
-        ann = await add_user(store, "ann@example.com")
-        strategy = await add_strategy(store, ann, "a")
+    async with opened(database, pool_size=1) as (stores, _):
+        ann = await add_user(stores.accounts, "ann@example.com")
+        strategy = await add_strategy(stores.strategies, ann.id, "a")
         async with session(database) as other:
-            async with store.write() as work:
-                await work.get_strategy(owner_id=ann.id, strategy_id=strategy.id)
+            async with stores.strategies.write(ann.id) as work:
+                await work.strategies.get(strategy.id)
             await other.execute(WIDEN.format(500))
             with pytest.raises(StoreUnavailable):
-                async with store.write() as work:
-                    await work.get_strategy(owner_id=ann.id, strategy_id=strategy.id)
-        assert await names(store, ann) == ["a"]
+                async with stores.strategies.write(ann.id) as work:
+                    await work.strategies.get(strategy.id)
+        assert await names(stores.strategies, ann.id) == ["a"]

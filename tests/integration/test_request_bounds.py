@@ -6,12 +6,10 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 import pytest
-from in_process import Api
+from in_process import Api, Stores
 
-from tradingagents_adapters.memory import MemoryStore
 from tradingagents_core.domain.parameters import PARAMETERS_MAX_BYTES
-from tradingagents_core.domain.strategy import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH
-from tradingagents_core.ports import Store
+from tradingagents_core.domain.strategies import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH
 from tradingagents_http.middleware.head_limit import HEAD_MAX_BYTES, TARGET_MAX_LENGTH
 from tradingagents_http.requests.bodies import FORM_FIELDS_MAX, JSON_FIELDS_MAX, JSON_MAX_BYTES
 
@@ -24,8 +22,8 @@ FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 @pytest.fixture
-async def api(api_over: Callable[[Store], AbstractAsyncContextManager[Api]]) -> AsyncIterator[Api]:
-    async with api_over(MemoryStore()) as opened:
+async def api(api_over: Callable[[Stores], AbstractAsyncContextManager[Api]]) -> AsyncIterator[Api]:
+    async with api_over(Stores.in_memory()) as opened:
         yield opened
 
 

@@ -215,7 +215,7 @@ def machine_of_a_later_version(machine: Machine, give_account: Callable[[Machine
     """A machine whose database has a schema that only a later version knows."""
     give_account(machine)
     with closing(sqlite3.connect(machine.folder / "tradingagents.db")) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("UPDATE tradingagents_alembic_version SET version_num = '9999'")
         connection.commit()
     return machine
 

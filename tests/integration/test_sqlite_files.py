@@ -12,26 +12,25 @@ from typing import Final, TypeAlias
 
 import httpx
 import pytest
-from in_process import Api
+from in_process import Api, Stores
 from processes import KEY, SERVE, Machine
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from tradingagents_adapters.clock import utc_now
-from tradingagents_adapters.sql import open_checked_database, open_database
+from tradingagents_adapters.sql import migrate, open_checked_database, open_database
+from tradingagents_adapters.sql.accounts import SqlAccountStore
 from tradingagents_adapters.sql.drivers import aiosqlite as adapter
 from tradingagents_adapters.sql.login_failures import SqlLoginFailures
 from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.revision import REVISION
-from tradingagents_adapters.sql.store import SqlStore
 from tradingagents_conformance.examples import CREATED, add_strategy, add_user, names
-from tradingagents_core.domain.strategy import StrategyContent
+from tradingagents_core.domain.strategies import StrategyContent
 from tradingagents_core.errors import StoreUnavailable
-from tradingagents_core.ports import Store
 
 pytestmark = pytest.mark.anyio
 
-OpenApi: TypeAlias = Callable[[Store], AbstractAsyncContextManager[Api]]
+OpenApi: TypeAlias = Callable[[Stores], AbstractAsyncContextManager[Api]]
 
 STRATEGIES: Final = "/api/v1/strategies"
 
@@ -66,37 +65,36 @@ def backup(file: Path) -> Path:
 
 
 @pytest.fixture
-async def store(file: Path) -> AsyncIterator[SqlStore]:
+async def stores(file: Path) -> AsyncIterator[Stores]:
     async with open_checked_database(sqlite_settings(file), migrates=True) as database:
-        yield SqlStore(database)
+        yield Stores.over(database)
 
 
 def emails(file: Path) -> list[str]:
     """The accounts that somebody finds who opens the file now."""
     with closing(sqlite3.connect(file)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        return [email for (email,) in connection.execute("SELECT email FROM users ORDER BY id")]
+        return [email for (email,) in connection.execute("SELECT email FROM tradingagents_users ORDER BY id")]
 
 
 def lines_about(file: Path, caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if str(file) in record.getMessage()]
 
 
-async def test_nothing_is_acknowledged_after_the_file_was_removed(store: SqlStore, file: Path) -> None:
-    ann = await add_user(store, "ann@example.com")
+async def test_nothing_is_acknowledged_after_the_file_was_removed(stores: Stores, file: Path) -> None:
+    ann = await add_user(stores.accounts, "ann@example.com")
     remove(file)
     for name in ("a", "b"):
         with pytest.raises(StoreUnavailable):
-            await add_strategy(store, ann, name)
+            await add_strategy(stores.strategies, ann.id, name)
     assert not is_there(file)
 
 
-async def test_a_block_that_began_before_the_file_was_removed_is_not_acknowledged(store: SqlStore, file: Path) -> None:
-    ann = await add_user(store, "ann@example.com")
+async def test_a_block_that_began_before_the_file_was_removed_is_not_acknowledged(stores: Stores, file: Path) -> None:
+    ann = await add_user(stores.accounts, "ann@example.com")
     with pytest.raises(StoreUnavailable):  # noqa: PT012 - the block as a whole
-        async with store.write() as work:
-            await work.lock_user(ann.id)
-            await work.add_strategy(owner_id=ann.id, content=StrategyContent(name="a"), at=CREATED)
+        async with stores.strategies.write(ann.id) as work:
+            await work.strategies.add(StrategyContent(name="a"), at=CREATED)
             remove(file)
 
 
@@ -128,14 +126,14 @@ async def test_a_commit_is_not_acknowledged_when_the_file_was_removed_just_befor
 
 
 async def test_a_reader_notices_before_long_that_the_file_was_removed(
-    store: SqlStore, file: Path, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(adapter, "LOOK_SECONDS", 0)
-    ann = await add_user(store, "ann@example.com")
-    assert await names(store, ann) == []
+    ann = await add_user(stores.accounts, "ann@example.com")
+    assert await names(stores.strategies, ann.id) == []
     remove(file)
     with pytest.raises(StoreUnavailable):
-        await names(store, ann)
+        await names(stores.strategies, ann.id)
 
 
 async def test_the_log_names_the_file_once(
@@ -144,7 +142,7 @@ async def test_the_log_names_the_file_once(
     caplog.set_level(logging.INFO, "tradingagents_adapters")
     async with (
         open_checked_database(sqlite_settings(file), migrates=True) as database,
-        api_over(SqlStore(database)) as api,
+        api_over(Stores.over(database)) as api,
     ):
         remove(file)
         answers = [await api.ann.post(STRATEGIES, json={"name": "a"}) for _ in range(5)]
@@ -167,42 +165,42 @@ async def test_the_log_names_the_file_once(
 
 
 async def test_a_file_that_was_put_in_place_of_the_other_is_used_from_then_on(
-    store: SqlStore, file: Path, backup: Path
+    stores: Stores, file: Path, backup: Path
 ) -> None:
-    await add_user(store, "ann@example.com")
+    await add_user(stores.accounts, "ann@example.com")
     put(backup, file)
     with pytest.raises(StoreUnavailable):
-        await add_user(store, "lost@example.com")
-    await add_user(store, "bob@example.com")
+        await add_user(stores.accounts, "lost@example.com")
+    await add_user(stores.accounts, "bob@example.com")
     # What the log of the file before held must not come into this one.
     assert emails(file) == ["bob@example.com"]
 
 
 async def test_a_file_that_was_moved_away_takes_all_with_it_that_was_acknowledged(
-    store: SqlStore, file: Path, tmp_path: Path
+    stores: Stores, file: Path, tmp_path: Path
 ) -> None:
-    await add_user(store, "ann@example.com")
+    await add_user(stores.accounts, "ann@example.com")
     moved = tmp_path / "moved.db"
     put(file, moved)
     with pytest.raises(StoreUnavailable):
-        await add_user(store, "lost@example.com")
+        await add_user(stores.accounts, "lost@example.com")
     with pytest.raises(StoreUnavailable):
-        await add_user(store, "lost@example.com")
+        await add_user(stores.accounts, "lost@example.com")
     assert emails(moved) == ["ann@example.com"]
     put(moved, file)
-    await add_user(store, "bob@example.com")
+    await add_user(stores.accounts, "bob@example.com")
     assert emails(file) == ["ann@example.com", "bob@example.com"]
 
 
 @pytest.mark.parametrize("ending", ["-wal", "-shm"])
 async def test_what_was_acknowledged_outlives_a_log_or_index_that_was_removed(
-    store: SqlStore, file: Path, tmp_path: Path, ending: str
+    stores: Stores, file: Path, tmp_path: Path, ending: str
 ) -> None:
-    await add_user(store, "ann@example.com")
+    await add_user(stores.accounts, "ann@example.com")
     file.with_name(f"{file.name}{ending}").unlink()
     with pytest.raises(StoreUnavailable):
-        await add_user(store, "lost@example.com")
-    await add_user(store, "bob@example.com")
+        await add_user(stores.accounts, "lost@example.com")
+    await add_user(stores.accounts, "bob@example.com")
     # As it would be found after the machine went down: without anything that is still open.
     crashed = tmp_path / "crashed.db"
     for each in ("", "-wal"):
@@ -211,31 +209,27 @@ async def test_what_was_acknowledged_outlives_a_log_or_index_that_was_removed(
 
 
 async def test_an_empty_file_in_place_of_the_database_stays_empty(
-    store: SqlStore, file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    stores: Stores, file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await add_user(store, "ann@example.com")
+    await add_user(stores.accounts, "ann@example.com")
     empty = tmp_path / "empty.db"
     sqlite3.connect(empty).close()
     put(empty, file)
     for _ in range(3):
         with pytest.raises(StoreUnavailable):
-            await add_user(store, "bob@example.com")
+            await add_user(stores.accounts, "bob@example.com")
     assert caplog.text.count("run `tradingagents migrate`") == 1
 
 
-async def test_a_file_with_an_older_schema_is_migrated_as_at_a_start(store: SqlStore, file: Path, backup: Path) -> None:
-    await add_user(store, "ann@example.com")
-    with closing(sqlite3.connect(backup)) as connection:
-        connection.executescript(
-            "DROP TRIGGER count_strategies_of_added_users; DROP TABLE tradingagents_schema_needs;"
-            "UPDATE alembic_version SET version_num = '0003'"
-        )
+async def test_a_file_with_an_older_schema_is_migrated_as_at_a_start(stores: Stores, file: Path, backup: Path) -> None:
+    await add_user(stores.accounts, "ann@example.com")
+    await migrate(sqlite_settings(backup), to="0003")
     put(backup, file)
     with pytest.raises(StoreUnavailable):
-        await add_user(store, "lost@example.com")
-    await add_user(store, "bob@example.com")
+        await add_user(stores.accounts, "lost@example.com")
+    await add_user(stores.accounts, "bob@example.com")
     with closing(sqlite3.connect(file)) as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [(REVISION,)]
+        assert connection.execute("SELECT version_num FROM tradingagents_alembic_version").fetchall() == [(REVISION,)]
 
 
 async def test_a_file_behind_a_link_may_be_used_and_is_noticed_when_the_link_leads_elsewhere(
@@ -244,13 +238,13 @@ async def test_a_file_behind_a_link_may_be_used_and_is_noticed_when_the_link_lea
     link = tmp_path / "link.db"
     link.symlink_to(file)
     async with open_checked_database(sqlite_settings(link), migrates=True) as database:
-        store = SqlStore(database)
-        await add_user(store, "ann@example.com")
+        stores = Stores.over(database)
+        await add_user(stores.accounts, "ann@example.com")
         link.unlink()
         link.symlink_to(backup)
         with pytest.raises(StoreUnavailable):
-            await add_user(store, "lost@example.com")
-        await add_user(store, "bob@example.com")
+            await add_user(stores.accounts, "lost@example.com")
+        await add_user(stores.accounts, "bob@example.com")
     assert (emails(file), emails(backup)) == (["ann@example.com"], ["bob@example.com"])
 
 
@@ -259,7 +253,7 @@ async def test_a_path_with_characters_that_mean_something_in_a_uri_is_that_of_a_
 ) -> None:
     file = shutil.copyfile(migrated_sqlite, tmp_path / "50%20 of?a#b&mode=memory.db")
     async with open_database(sqlite_settings(file)) as database:
-        await add_user(SqlStore(database), "ann@example.com")
+        await add_user(SqlAccountStore(database), "ann@example.com")
     assert emails(file) == ["ann@example.com"]
 
 
@@ -294,7 +288,7 @@ def test_a_created_strategy_is_never_acknowledged_and_gone_after_a_restart(tmp_p
 @asynccontextmanager
 async def api_over_limited(file: Path, pragma: str, api_over: OpenApi) -> AsyncIterator[Api]:
     """The API over a file, whose writing connection has this limit from then on."""
-    async with open_database(sqlite_settings(file)) as database, api_over(SqlStore(database)) as api:
+    async with open_database(sqlite_settings(file)) as database, api_over(Stores.over(database)) as api:
         connection = await database.acquire(to_write=True)
         await connection.execute(f"PRAGMA {pragma}")
         await database.release(connection)
@@ -325,16 +319,17 @@ async def test_a_disk_that_is_full_or_read_only_is_503_for_writes_and_no_matter_
 
 async def test_a_block_that_reads_first_may_write_after_others_have(file: Path) -> None:
     async with open_database(sqlite_settings(file)) as database:
-        store = SqlStore(database)
-        ann = await add_user(store, "ann@example.com")
+        stores = Stores.over(database)
+        ann = await add_user(stores.accounts, "ann@example.com")
         with closing(sqlite3.connect(file, isolation_level=None, timeout=0)) as other_process:
-            async with store.write() as work:
-                assert await work.find_user(ann.id) == ann
+            async with stores.accounts.write(ann.id) as work:
+                assert await work.users.get(ann.id) == ann
                 # A block that began as a reader would let this one in, and could not write any more.
                 with pytest.raises(sqlite3.OperationalError, match="locked"):
-                    other_process.execute("UPDATE users SET email = 'b@example.com'")
-                await work.add_strategy(owner_id=ann.id, content=StrategyContent(name="a"), at=CREATED)
-        assert await names(store, ann) == ["a"]
+                    other_process.execute("UPDATE tradingagents_users SET email = 'b@example.com'")
+                await work.users.replace(ann.deactivated(at=CREATED))
+        async with stores.accounts.read() as view:
+            assert await view.users.find(ann.id) == ann.deactivated(at=CREATED)
 
 
 async def test_connections_write_each_commit_to_the_disk(file: Path) -> None:
@@ -349,9 +344,9 @@ async def test_connections_write_each_commit_to_the_disk(file: Path) -> None:
 
 @pytest.mark.anyio
 async def test_the_outcome_of_a_commit_is_settled_before_a_cancelled_caller_goes_on(
-    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ann = await add_user(store, "ann@example.com")
+    ann = await add_user(stores.accounts, "ann@example.com")
     committing, gate = asyncio.Event(), asyncio.Event()
     execute = adapter._AiosqliteConnection.execute
 
@@ -362,7 +357,7 @@ async def test_the_outcome_of_a_commit_is_settled_before_a_cancelled_caller_goes
         return await execute(self, *statements)
 
     monkeypatch.setattr(adapter._AiosqliteConnection, "execute", execute_when_let)
-    caller = asyncio.ensure_future(add_strategy(store, ann, "a"))
+    caller = asyncio.ensure_future(add_strategy(stores.strategies, ann.id, "a"))
     async with asyncio.timeout(30):
         await committing.wait()
     caller.cancel()
@@ -372,15 +367,15 @@ async def test_the_outcome_of_a_commit_is_settled_before_a_cancelled_caller_goes
     gate.set()
     with pytest.raises(asyncio.CancelledError):
         await caller
-    assert await names(store, ann) == ["a"]
+    assert await names(stores.strategies, ann.id) == ["a"]
 
 
 async def test_callers_who_come_at_once_open_one_connection_to_read_and_one_to_write(file: Path) -> None:
     before = threading.active_count()
     async with open_database(sqlite_settings(file)) as database:
-        store = SqlStore(database)
-        users = await asyncio.gather(*[add_user(store, f"user{number}@example.com") for number in range(5)])
-        await asyncio.gather(*[names(store, user) for user in users])
+        stores = Stores.over(database)
+        users = await asyncio.gather(*[add_user(stores.accounts, f"user{number}@example.com") for number in range(5)])
+        await asyncio.gather(*[names(stores.strategies, user.id) for user in users])
         assert threading.active_count() <= before + 2
     assert threading.active_count() == before
 
@@ -398,35 +393,35 @@ async def test_a_file_that_is_replaced_while_it_is_opened_is_not_used(
     monkeypatch.setattr(adapter.Files, "of", replace_and_look)
     async with open_database(sqlite_settings(file)) as database:
         with pytest.raises(StoreUnavailable) as refused:
-            await add_user(SqlStore(database), "lost@example.com")
+            await add_user(SqlAccountStore(database), "lost@example.com")
         assert "replaced" in refused.value.reason
-        await add_user(SqlStore(database), "kept@example.com")
+        await add_user(SqlAccountStore(database), "kept@example.com")
     assert emails(file) == ["kept@example.com"]
 
 
 async def test_a_file_that_is_replaced_between_a_read_and_the_first_write_is_noticed(
-    store: SqlStore, file: Path, backup: Path
+    stores: Stores, file: Path, backup: Path
 ) -> None:
-    async with store.read() as view:
-        assert await view.list_users() == []
+    async with stores.accounts.read() as view:
+        assert await view.users.list() == []
     put(backup, file)
     with pytest.raises(StoreUnavailable):
-        await add_user(store, "lost@example.com")
-    await add_user(store, "kept@example.com")
+        await add_user(stores.accounts, "lost@example.com")
+    await add_user(stores.accounts, "kept@example.com")
     assert emails(file) == ["kept@example.com"]
 
 
 async def test_a_log_that_cannot_be_written_into_the_old_file_is_not_removed(
-    store: SqlStore, file: Path, backup: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    stores: Stores, file: Path, backup: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(adapter, "BUSY_SECONDS", 0.1)
     with closing(sqlite3.connect(file, isolation_level=None)) as reader:
         reader.execute("BEGIN")
-        reader.execute("SELECT count(*) FROM users").fetchall()
-        await add_user(store, "ann@example.com")
+        reader.execute("SELECT count(*) FROM tradingagents_users").fetchall()
+        await add_user(stores.accounts, "ann@example.com")
         put(backup, file)
         for _ in range(2):
             with pytest.raises(StoreUnavailable):
-                await add_user(store, "lost@example.com")
+                await add_user(stores.accounts, "lost@example.com")
     assert is_there(file.with_name("store.db-wal"))
     assert any("its log cannot be written into the old file" in line for line in lines_about(file, caplog))

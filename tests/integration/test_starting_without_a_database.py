@@ -102,7 +102,7 @@ def test_a_command_does_not_wait_for_a_database_that_is_away(
 def make_newer(machine: Machine, revision: str, oldest: str | None) -> None:
     """Leave the database as a later version's migration would."""
     with closing(sqlite3.connect(machine.folder / "tradingagents.db")) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = ?", [revision])
+        connection.execute("UPDATE tradingagents_alembic_version SET version_num = ?", [revision])
         connection.execute("DELETE FROM tradingagents_schema_needs")
         if oldest is not None:
             connection.execute("INSERT INTO tradingagents_schema_needs VALUES (?, ?, '1.7.0')", [revision, oldest])
@@ -111,7 +111,7 @@ def make_newer(machine: Machine, revision: str, oldest: str | None) -> None:
 
 def test_a_server_runs_on_a_newer_schema_that_allows_it(machine: Machine) -> None:
     give_account(machine)
-    make_newer(machine, "0009", oldest="0004")
+    make_newer(machine, "0009", oldest="0006")
     with machine.serving(*SERVE) as server:
         assert create(server, server.token(EMAIL, PASSWORD), "beside it") == 201
     assert machine.run("tradingagents", "users", "list").returncode == 0
@@ -143,6 +143,9 @@ def test_a_migration_says_what_its_schema_needs_upwards_and_downwards(machine: M
         with closing(sqlite3.connect(machine.folder / "tradingagents.db")) as connection:
             return connection.execute("SELECT * FROM tradingagents_schema_needs").fetchall()
 
+    assert needs() == [("0006", "0006", "2.0.0")]
+    back = machine.run("tradingagents", "migrate", "--to", "0005")
+    assert back.returncode == 0, back.stderr
     assert needs() == [("0005", "0003", "1.0.0")]
 
 

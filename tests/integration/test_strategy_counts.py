@@ -1,9 +1,12 @@
-"""How many strategies an owner has, as the databases count it themselves: right whoever writes, and however."""
+"""How many strategies an owner has, as its row says: right after every change, be it kept, undone or refused."""
 
+import asyncio
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -11,191 +14,218 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from postgresql import Database
-from processes import CHECKOUT, Machine
+from sqlalchemy.engine import URL
+
+from tradingagents_adapters.database_url import read_database_url
+from tradingagents_adapters.sql import open_database
+from tradingagents_adapters.sql.options import DatabaseOptions
+from tradingagents_adapters.sql.strategies import SqlStrategyStore
+from tradingagents_core.domain.strategies import Strategy, StrategyContent
+from tradingagents_core.errors import StrategyNameTaken, StrategyNotFound
+from tradingagents_core.ports import StrategyWork
 
 Run: TypeAlias = Callable[..., list[str]]
 """Runs statements one after another on one connection; the rows of all of them, columns parted by `|`."""
 
+AT: Final = datetime(2024, 1, 15, tzinfo=UTC)
 OWNERS: Final = (1, 2, 3)
-COLUMNS: Final = "owner_id, name, parameters, is_active, created_at, updated_at"
-
-EMPTY: Final = ("DELETE FROM strategies", "DELETE FROM users")
-ADD_OWNERS: Final = (
-    "INSERT INTO users (id, email, password_hash, is_active, created_at, updated_at) VALUES "
+EMPTY: Final = [f"DELETE FROM tradingagents_{table}" for table in ("strategies", "owners", "users")]
+ADD_USERS: Final = (
+    "INSERT INTO tradingagents_users (id, email, password_hash, is_active, created_at, updated_at) VALUES "
     + ", ".join(f"({owner}, '{owner}@example.com', 'hash', true, '2024-01-15', '2024-01-15')" for owner in OWNERS)
 )
-COUNTS: Final = "SELECT id, strategy_count, active_strategy_count FROM users ORDER BY id"
+COUNTS: Final = "SELECT id, strategy_count, active_strategy_count FROM tradingagents_owners ORDER BY id"
+NOT_ZERO: Final = "SELECT id, strategy_count, active_strategy_count FROM tradingagents_owners WHERE strategy_count <> 0"
 COUNTED: Final = (
-    "SELECT users.id, count(strategies.id), count(CASE WHEN strategies.is_active THEN 1 END)"
-    " FROM users LEFT JOIN strategies ON owner_id = users.id GROUP BY users.id ORDER BY users.id"
+    "SELECT owner_id, count(*), count(CASE WHEN is_active THEN 1 END) FROM tradingagents_strategies GROUP BY owner_id"
 )
 MISTAKES: Final = (
-    f"SELECT count(*) FROM (SELECT * FROM ({COUNTS}) AS told EXCEPT SELECT * FROM ({COUNTED}) AS counted) AS wrong"
+    f"SELECT count(*) FROM (SELECT * FROM ({NOT_ZERO}) AS told EXCEPT SELECT * FROM ({COUNTED}) AS counted) AS wrong"
+    f" UNION ALL SELECT count(*) FROM (SELECT * FROM ({COUNTED}) AS counted EXCEPT SELECT * FROM ({NOT_ZERO}) AS told)"
+    " AS missing"
 )
 
 
-def row(owner: int, name: str, *, is_active: bool) -> str:
-    return f"({owner}, '{name}', '{{}}', {str(is_active).lower()}, '2024-01-15', '2024-01-15')"
+@dataclass(frozen=True)
+class Place:
+    """A database that is up to date, for a store, and for statements of a person."""
+
+    options: DatabaseOptions
+    run: Run
 
 
-owners = st.sampled_from(OWNERS)
-flags = st.sampled_from(["true", "false", "NOT is_active", "is_active"])
-some_rows = st.builds("id % {} = {}".format, st.integers(1, 4), st.integers(0, 3)) | st.builds(
-    "owner_id = {}".format, owners
-)
-new_rows = st.lists(st.tuples(owners, st.booleans()), min_size=1, max_size=5)
-# No two names are alike, so that a strategy can go to any owner.
-additions = st.builds(
-    lambda rows, label: (
-        f"INSERT INTO strategies ({COLUMNS}) VALUES "
-        + ", ".join(row(owner, f"{label} {number}", is_active=active) for number, (owner, active) in enumerate(rows))
-    ),
-    new_rows,
-    st.uuids(),
-)
-changes = st.builds(
-    "UPDATE strategies SET {} WHERE {}".format,
-    st.builds("is_active = {}".format, flags)
-    | st.builds("owner_id = {}".format, owners | st.just("owner_id % 3 + 1"))
-    | st.builds("owner_id = {}, is_active = {}".format, owners | st.just("owner_id % 3 + 1"), flags)
-    | st.just("description = 'changed'"),
-    some_rows,
-)
-removals = st.builds("DELETE FROM strategies WHERE {}".format, some_rows)
-statements = st.lists(additions, min_size=1, max_size=2).flatmap(
-    lambda first: st.lists(additions | changes | removals, max_size=8).map(lambda others: first + others)
-)
+@pytest.fixture(scope="module")
+def sqlite(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path) -> Place:
+    file = Path(shutil.copy(migrated_sqlite, tmp_path_factory.mktemp("counts") / "counts.db"))
 
-
-def sqlite_run(file: Path) -> Run:
     def run(*statements: str) -> list[str]:
         with closing(sqlite3.connect(file, isolation_level=None)) as connection:
-            connection.execute("PRAGMA synchronous = OFF")
             return ["|".join(map(str, row)) for each in statements for row in connection.execute(each)]
 
-    return run
+    return Place(DatabaseOptions(url=URL.create("sqlite+aiosqlite", database=str(file))), run)
 
 
 @pytest.fixture(scope="module")
-def sqlite(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path) -> Run:
-    return sqlite_run(Path(shutil.copy(migrated_sqlite, tmp_path_factory.mktemp("counts") / "counts.db")))
-
-
-@pytest.fixture(scope="module")
-def postgresql(databases, migrated: Database) -> Iterator[Run]:
+def postgresql(databases, migrated: Database) -> Iterator[Place]:
     with databases.fresh(migrated) as database:
-        yield database.sql
+        yield Place(DatabaseOptions(url=read_database_url(database.setting)), database.sql)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def run(request: pytest.FixtureRequest) -> Run:
-    return request.getfixturevalue(request.param)
+def place(request: pytest.FixtureRequest) -> Place:
+    found: Place = request.getfixturevalue(request.param)
+    found.run(*EMPTY, ADD_USERS)
+    return found
 
 
 @pytest.fixture
-def run_with_owners(run: Run) -> Run:
-    run(*EMPTY, ADD_OWNERS)
-    return run
+async def store(place: Place) -> AsyncIterator[SqlStrategyStore]:
+    async with open_database(place.options) as database:
+        yield SqlStrategyStore(database)
 
 
-# Every example begins with an empty database.
-several = settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@dataclass(frozen=True)
+class Change:
+    """Something that one block does for an owner, and whether it is kept."""
+
+    what: str
+    owner: int
+    number: int
+    """Which of the strategies that are there is replaced or removed, whosever it is."""
+    content: StrategyContent
+    is_kept: bool
+
+    async def make(self, work: StrategyWork, there: list[Strategy]) -> None:
+        chosen = there[self.number % len(there)] if there else None
+        if self.what == "add" or chosen is None:
+            there.append(await work.strategies.add(self.content, at=AT))
+        elif self.what == "remove":
+            await work.strategies.remove(chosen.id)
+        else:
+            await work.strategies.replace(
+                Strategy.created(self.content, id=chosen.id, owner_id=self.owner, at=AT),
+            )
 
 
-@several
-@given(history=statements)
-def test_the_counts_are_right_after_every_statement(run: Run, history: list[str]) -> None:
-    checked = [each for statement in history for each in (statement, MISTAKES)]
-    assert run(*EMPTY, ADD_OWNERS, *checked) == ["0"] * len(history)
+class _Undone(Exception):
+    pass
 
 
-@several
-@given(before=statements, undone=statements, after=statements)
-def test_the_counts_are_right_after_a_transaction_that_was_rolled_back(
-    run: Run, before: list[str], undone: list[str], after: list[str]
+contents = st.builds(
+    lambda name, is_active: StrategyContent(name=name, is_active=is_active), st.sampled_from("abcd"), st.booleans()
+)
+changes = st.builds(
+    Change,
+    st.sampled_from(["add", "add", "replace", "remove"]),
+    st.sampled_from(OWNERS),
+    st.integers(0, 9),
+    contents,
+    st.sampled_from([True, True, True, False]),
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(history=st.lists(changes, min_size=1, max_size=12))
+def test_the_counts_are_right_after_every_change(place: Place, history: list[Change]) -> None:
+    place.run(*EMPTY, ADD_USERS)
+
+    async def go_through() -> None:
+        there: list[Strategy] = []
+        async with open_database(place.options) as database:
+            store = SqlStrategyStore(database)
+            for change in history:
+                with suppress(StrategyNameTaken, StrategyNotFound, _Undone):
+                    async with store.write(change.owner) as work:
+                        await change.make(work, there)
+                        if not change.is_kept:
+                            raise _Undone
+                assert place.run(MISTAKES) == ["0", "0"], change
+
+    asyncio.run(go_through())
+
+
+# If this failed, the property above would prove nothing.
+@pytest.mark.parametrize("wrong", ["(1, 1, 0)", "(2, 0, 0)"])
+def test_wrong_counts_are_seen(place: Place, wrong: str) -> None:
+    place.run(
+        f"INSERT INTO tradingagents_owners (id, strategy_count, active_strategy_count) VALUES {wrong}",
+        "INSERT INTO tradingagents_strategies (owner_id, name, parameters, is_active, created_at, updated_at)"
+        " VALUES (2, 'a', '{}', true, '2024-01-15', '2024-01-15')",
+    )
+    assert place.run(MISTAKES) != ["0", "0"]
+
+
+async def add(store: SqlStrategyStore, owner: int, name: str, *, is_active: bool = True) -> Strategy:
+    async with store.write(owner) as work:
+        return await work.strategies.add(StrategyContent(name=name, is_active=is_active), at=AT)
+
+
+@pytest.mark.anyio
+async def test_an_owner_has_a_row_from_its_first_strategy_on(place: Place, store: SqlStrategyStore) -> None:
+    strategy = await add(store, 2, "a")
+    assert place.run(COUNTS) == ["2|1|1"]
+    async with store.write(2) as work:
+        await work.strategies.remove(strategy.id)
+    assert place.run(COUNTS) == ["2|0|0"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("change", ["add", "replace"])
+async def test_a_block_that_goes_on_after_a_refusal_keeps_and_counts_nothing(
+    place: Place, store: SqlStrategyStore, change: str
 ) -> None:
-    checked = ("BEGIN", *undone, MISTAKES, "ROLLBACK", MISTAKES, *after, MISTAKES)
-    assert run(*EMPTY, ADD_OWNERS, *before, *checked) == ["0", "0", "0"]
+    await add(store, 1, "taken")
+    other = await add(store, 1, "other")
+    taken = StrategyContent(name="taken", is_active=False)
+
+    async def go_on_after_a_refusal() -> None:
+        async with store.write(1) as work:
+            await work.strategies.add(StrategyContent(name="new"), at=AT)
+            with suppress(StrategyNameTaken):
+                if change == "add":
+                    await work.strategies.add(taken, at=AT)
+                else:
+                    await work.strategies.replace(Strategy.created(taken, id=other.id, owner_id=1, at=AT))
+
+    with pytest.raises(RuntimeError, match="nothing was kept"):
+        await go_on_after_a_refusal()
+    assert place.run(COUNTS) == ["1|2|2"]
+    assert place.run(MISTAKES) == ["0", "0"]
 
 
-# If this failed, the properties above would prove nothing.
-def test_a_wrong_count_is_seen(run_with_owners: Run) -> None:
-    assert run_with_owners("UPDATE users SET strategy_count = 1 WHERE id = 2", MISTAKES) == ["1"]
+@pytest.mark.anyio
+async def test_only_a_change_of_is_active_touches_the_owners_row(place: Place, store: SqlStrategyStore) -> None:
+    place.run(
+        *(
+            ["CREATE TABLE touched (id INTEGER)"]
+            if place.options.is_sqlite
+            else ["CREATE TABLE touched (id INTEGER)", *_TRIGGER_FUNCTION]
+        ),
+        _TRIGGER_OF_SQLITE if place.options.is_sqlite else _TRIGGER_OF_POSTGRESQL,
+    )
+    try:
+        strategy = await add(store, 1, "a")
+        place.run("DELETE FROM touched")
+        touched = []
+        for content in (StrategyContent(name="b"), StrategyContent(name="b", is_active=False)):
+            async with store.write(1) as work:
+                await work.strategies.replace(Strategy.created(content, id=strategy.id, owner_id=1, at=AT))
+            touched.append(place.run("SELECT count(*) FROM touched"))
+        assert touched == [["0"], ["1"]]
+    finally:
+        place.run(f"DROP TRIGGER touch{'' if place.options.is_sqlite else ' ON tradingagents_owners'}")
+        place.run("DROP TABLE touched")
+        if not place.options.is_sqlite:
+            place.run("DROP FUNCTION touch")
 
 
-def test_a_statement_that_fails_half_way_counts_nothing(run_with_owners: Run) -> None:
-    run_with_owners(f"INSERT INTO strategies ({COLUMNS}) VALUES {row(1, 'taken', is_active=True)}")
-    with pytest.raises((AssertionError, sqlite3.IntegrityError)):
-        run_with_owners(
-            f"INSERT INTO strategies ({COLUMNS}) VALUES"
-            f" {row(1, 'new', is_active=True)}, {row(1, 'taken', is_active=False)}"
-        )
-    assert run_with_owners(COUNTS) == ["1|1|1", "2|0|0", "3|0|0"]
-
-
-def test_a_row_that_is_changed_because_it_is_there_already_is_counted_once(run_with_owners: Run) -> None:
-    for is_active in (True, False):
-        run_with_owners(
-            f"INSERT INTO strategies ({COLUMNS}) VALUES"
-            f" {row(1, 'same', is_active=is_active)}, {row(1, f'other {is_active}', is_active=True)}"
-            " ON CONFLICT (owner_id, name) DO UPDATE SET is_active = excluded.is_active"
-        )
-    assert run_with_owners(COUNTS) == ["1|3|2", "2|0|0", "3|0|0"]
-
-
-def test_truncating_counts_nothing(postgresql: Run) -> None:
-    added = f"INSERT INTO strategies ({COLUMNS}) VALUES {row(1, 'gone', is_active=True)}"
-    assert postgresql(*EMPTY, ADD_OWNERS, added, "TRUNCATE strategies", COUNTS) == ["1|0|0", "2|0|0", "3|0|0"]
-
-
-# Migrating
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def checkout(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Machine, Run]:
-    """The migrations for a database that has been brought to the revision before the counts."""
-    shutil.copy(CHECKOUT / "alembic.ini", tmp_path)
-    shutil.copytree(CHECKOUT / "migrations", tmp_path / "migrations", ignore=shutil.ignore_patterns("__pycache__"))
-    if request.param == "sqlite":
-        machine = Machine(tmp_path, {"DATABASE_URL": "sqlite+aiosqlite:///./old.db"})
-        run = sqlite_run(tmp_path / "old.db")
-    else:
-        database: Database = request.getfixturevalue("empty_database")
-        machine, run = Machine(tmp_path, {"DATABASE_URL": database.setting}), database.sql
-    migrate(machine, "upgrade", "0002")
-    run(ADD_OWNERS)
-    return machine, run
-
-
-def migrate(machine: Machine, *where: str) -> None:
-    ended = machine.run("alembic", *where)
-    assert ended.returncode == 0, ended.stderr
-
-
-def test_migrating_counts_what_is_there(checkout: tuple[Machine, Run]) -> None:
-    machine, run = checkout
-    rows = [row(1, "a", is_active=True), row(1, "b", is_active=False), row(3, "a", is_active=False)]
-    run(f"INSERT INTO strategies ({COLUMNS}) VALUES {', '.join(rows)}")
-    migrate(machine, "upgrade", "head")
-    assert run(COUNTS) == ["1|2|1", "2|0|0", "3|1|0"]
-
-
-def test_what_is_written_while_the_counts_are_gone_is_counted_when_they_come_back(
-    checkout: tuple[Machine, Run],
-) -> None:
-    machine, run = checkout
-    migrate(machine, "upgrade", "head")
-    run(f"INSERT INTO strategies ({COLUMNS}) VALUES {row(1, 'a', is_active=True)}")
-    migrate(machine, "downgrade", "0002")
-    run(f"INSERT INTO strategies ({COLUMNS}) VALUES {row(1, 'b', is_active=True)}, {row(2, 'a', is_active=False)}")
-    migrate(machine, "upgrade", "head")
-    run(f"INSERT INTO strategies ({COLUMNS}) VALUES {row(2, 'b', is_active=True)}")
-    assert run(COUNTS) == ["1|2|2", "2|2|1", "3|0|0"]
-
-
-def test_going_back_leaves_no_function_behind(empty_database: Database, tmp_path: Path) -> None:
-    machine = Machine(tmp_path, {"DATABASE_URL": empty_database.setting})
-    for where in (("upgrade", "head"), ("downgrade", "0002")):
-        migrate(machine, "--config", str(CHECKOUT / "alembic.ini"), *where)
-    functions = "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
-    assert empty_database.sql(functions) == []
+_TRIGGER_OF_SQLITE: Final = (
+    "CREATE TRIGGER touch AFTER UPDATE ON tradingagents_owners BEGIN INSERT INTO touched VALUES (1); END"
+)
+_TRIGGER_FUNCTION: Final = (
+    "CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS"
+    " 'BEGIN INSERT INTO touched VALUES (1); RETURN NULL; END'",
+)
+_TRIGGER_OF_POSTGRESQL: Final = (
+    "CREATE TRIGGER touch AFTER UPDATE ON tradingagents_owners FOR EACH ROW EXECUTE FUNCTION touch()"
+)

@@ -13,17 +13,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from faults import Fault
 
 from tradingagents_conformance import OpenTokenService, PasswordHasherContract, TokenServiceContract
-from tradingagents_core.domain.token import TokenClaims
+from tradingagents_core.domain.authentication import TokenClaims
 from tradingagents_core.errors import InvalidToken
 from tradingagents_core.ports import Clock, PasswordHasher, TokenService
 
 LIFETIME = timedelta(minutes=30)
 KEY = b"k" * 32
 
-FAULTS: dict[str, str] = {}
-"""For every broken service, by the name of its fault, the test of the kit that says what is broken."""
+FAULTS: dict[str, Fault] = {}
+"""Every broken service, by the name of its fault."""
 
 
 class PlainTokenService(TokenService):
@@ -113,7 +114,7 @@ class PlainPasswordHasher(PasswordHasher):
 
 def named_by(test: str) -> Callable[[type[Any]], type[Any]]:
     def note(broken: type[Any]) -> type[Any]:
-        FAULTS[broken.__name__] = test
+        FAULTS[broken.__name__] = Fault(broken, test)
         globals()[f"Test{broken.__name__}"] = contract_of(broken)
         return broken
 

@@ -2,6 +2,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from worlds import World
 
 
 class SteeredClock:
@@ -26,3 +27,13 @@ def new_clock() -> Callable[[], SteeredClock]:
 @pytest.fixture
 def clock() -> SteeredClock:
     return SteeredClock()
+
+
+@pytest.fixture(scope="session")
+def new_world(new_clock: Callable[[], SteeredClock]) -> Callable[[], World]:
+    return lambda: World(new_clock())
+
+
+@pytest.fixture
+def world(clock: SteeredClock) -> World:
+    return World(clock)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from tradingagents_conformance.examples import CHANGED, CONTENTS, CREATED
 from tradingagents_core.domain.page import Page
 from tradingagents_core.domain.parameters import INTEGER_MAX, INTEGER_MIN, Parameters
-from tradingagents_core.domain.strategy import Strategy
+from tradingagents_core.domain.strategies import Strategy
 from tradingagents_http.answers import created_answer, page_answer, strategy_answer
 from tradingagents_http.schemas import strategies as schemas
 

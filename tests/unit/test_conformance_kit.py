@@ -1,19 +1,45 @@
 """The kit fails what is broken, with a test whose name says what is broken."""
 
+import pkgutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import broken_account_stores
+import broken_callers
+import broken_login_failures
 import broken_services
-import broken_stores
+import broken_strategy_stores
 import pytest
+
+import tradingagents_conformance
 
 HERE = Path(__file__).parent
 HISTORIES = "test_random_histories_go_as_with_plain_dictionaries"
 SECONDS = 600
 """After which a process of tests counts as hanging, on however busy a machine."""
+
+STRATEGY_STORES = str(HERE / "broken_strategy_stores.py")
+ACCOUNT_STORES = str(HERE / "broken_account_stores.py")
+OTHERS = [str(HERE / f"broken_{name}.py") for name in ("callers", "login_failures", "services")]
+FAULTS = (
+    broken_strategy_stores.FAULTS
+    | broken_account_stores.FAULTS
+    | broken_callers.FAULTS
+    | broken_login_failures.FAULTS
+    | broken_services.FAULTS
+)
+PLAIN = [
+    "PlainStrategyStore",
+    "PlainAccountStore",
+    "PlainCallers",
+    "PlainLoginFailures",
+    "PlainTokenService",
+    "PlainPasswordHasher",
+]
 
 Tests = dict[str, set[str]]
 """The names of some tests, for each fault."""
@@ -55,39 +81,52 @@ def _run(arguments: list[str], report: Path) -> tuple[Tests, Tests]:
 def outcome(tmp_path_factory: pytest.TempPathFactory) -> tuple[Tests, Tests]:
     """Which tests of the kit ran, and which failed, for every fault."""
     folder = tmp_path_factory.mktemp("reports")
-    stores, services = str(HERE / "broken_stores.py"), str(HERE / "broken_services.py")
-    tried_in_histories = [name for name, fault in broken_stores.FAULTS.items() if fault.tried_in_histories]
-    histories = [f"{stores}::Test{name}::{HISTORIES}" for name in ("PlainStore", *tried_in_histories)]
-    halves = [[stores, "-k", f"not {HISTORIES}"], [services, *histories]]
-    with ThreadPoolExecutor(len(halves)) as processes:
-        outcomes = list(processes.map(_run, halves, [folder / f"{number}.xml" for number in range(len(halves))]))
+    histories = [
+        f"{file}::Test{name}::{HISTORIES}"
+        for file, plain, faults in (
+            (STRATEGY_STORES, "PlainStrategyStore", broken_strategy_stores.FAULTS),
+            (ACCOUNT_STORES, "PlainAccountStore", broken_account_stores.FAULTS),
+        )
+        for name in (plain, *[name for name, fault in faults.items() if fault.tried_in_histories])
+    ]
+    without_histories = ["-k", f"not {HISTORIES}"]
+    # Broken stores mostly wait, so that three processes need not have three cores.
+    parts = [[STRATEGY_STORES, *without_histories], [ACCOUNT_STORES, *without_histories], [*OTHERS, *histories]]
+    with ThreadPoolExecutor(len(parts)) as processes:
+        outcomes = list(processes.map(_run, parts, [folder / f"{number}.xml" for number in range(len(parts))]))
     ran: Tests = {}
     failed: Tests = {}
-    for half_ran, half_failed in outcomes:
-        for whole, half in ((ran, half_ran), (failed, half_failed)):
-            for fault, tests in half.items():
+    for part_ran, part_failed in outcomes:
+        for whole, part in ((ran, part_ran), (failed, part_failed)):
+            for fault, tests in part.items():
                 whole.setdefault(fault, set()).update(tests)
     return ran, failed
 
 
-@pytest.mark.parametrize("plain", ["PlainStore", "PlainTokenService", "PlainPasswordHasher"])
+def test_no_two_faults_share_a_name() -> None:
+    modules = (
+        broken_strategy_stores,
+        broken_account_stores,
+        broken_callers,
+        broken_login_failures,
+        broken_services,
+    )
+    assert len(FAULTS) == sum(len(module.FAULTS) for module in modules)
+
+
+@pytest.mark.parametrize("plain", PLAIN)
 def test_the_kit_passes_what_has_no_fault(outcome: tuple[Tests, Tests], plain: str) -> None:
     ran, failed = outcome
     assert ran[plain]
     assert failed.get(plain, set()) == set()
 
 
-@pytest.mark.parametrize(("fault", "test"), [(name, fault.named_by) for name, fault in broken_stores.FAULTS.items()])
-def test_the_kit_names_the_fault_of_a_store(outcome: tuple[Tests, Tests], fault: str, test: str) -> None:
+@pytest.mark.parametrize(("fault", "test"), [(name, fault.named_by) for name, fault in FAULTS.items()])
+def test_the_kit_names_the_fault(outcome: tuple[Tests, Tests], fault: str, test: str) -> None:
     assert test in outcome[1].get(fault, set())
 
 
-@pytest.mark.parametrize(("fault", "test"), broken_services.FAULTS.items())
-def test_the_kit_names_the_fault_of_a_service(outcome: tuple[Tests, Tests], fault: str, test: str) -> None:
-    assert test in outcome[1].get(fault, set())
-
-
-@pytest.mark.parametrize("fault", [name for name, fault in broken_stores.FAULTS.items() if fault.tried_in_histories])
+@pytest.mark.parametrize("fault", [name for name, fault in FAULTS.items() if fault.tried_in_histories])
 def test_random_histories_come_upon_the_fault_of_a_store(outcome: tuple[Tests, Tests], fault: str) -> None:
     assert HISTORIES in outcome[1].get(fault, set())
 
@@ -96,3 +135,15 @@ def test_every_test_of_the_kit_fails_for_some_fault(outcome: tuple[Tests, Tests]
     ran, failed = outcome
     never_failed = set().union(*ran.values()) - set().union(*failed.values())
     assert never_failed == set()
+
+
+def test_a_failing_assertion_of_the_kit_shows_both_sides() -> None:
+    names = [
+        module.name
+        for module in pkgutil.walk_packages(tradingagents_conformance.__path__, "tradingagents_conformance.")
+        if not module.ispkg
+    ]
+    with_assertions = [
+        module for module in map(import_module, names) if " assert " in Path(module.__file__ or "").read_text()
+    ]
+    assert {type(module.__loader__).__name__ for module in with_assertions} == {"AssertionRewritingHook"}

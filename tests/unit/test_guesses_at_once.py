@@ -9,7 +9,7 @@ from tradingagents_adapters.argon2_passwords import Argon2PasswordHasher
 from tradingagents_adapters.clock import utc_now
 from tradingagents_adapters.jwt_tokens import JwtTokenService
 from tradingagents_adapters.login_queue import RoundRobinLoginQueue
-from tradingagents_adapters.memory import MemoryLoginFailures, MemoryStore
+from tradingagents_adapters.memory import MemoryAccountStore, MemoryLoginFailures, MemoryStrategyStore
 from tradingagents_core.domain.login_throttle import FREE_FAILURES_FROM_ONE_SOURCE
 from tradingagents_core.errors import InvalidCredentials, TooManyAttempts
 from tradingagents_core.use_cases import UseCases
@@ -20,7 +20,8 @@ GUESSES = 100
 @pytest.mark.anyio
 async def test_no_more_guesses_are_checked_at_once_than_are_free() -> None:
     core = UseCases.over(
-        store=MemoryStore(),
+        strategies=MemoryStrategyStore(),
+        accounts=MemoryAccountStore(),
         failures=MemoryLoginFailures(),
         login_queue=RoundRobinLoginQueue(turns=GUESSES),
         tokens=JwtTokenService(secret_key="k" * 64, algorithm="HS256", lifetime=timedelta(minutes=30), clock=utc_now),
@@ -29,7 +30,7 @@ async def test_no_more_guesses_are_checked_at_once_than_are_free() -> None:
     )
     outcomes = await asyncio.gather(
         *[
-            core.login(email="ann@example.com", password=f"guess {number}", source="203.0.113.7")
+            core.authentication.login(email="ann@example.com", password=f"guess {number}", source="203.0.113.7")
             for number in range(GUESSES)
         ],
         return_exceptions=True,

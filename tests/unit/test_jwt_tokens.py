@@ -10,7 +10,6 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from tradingagents_adapters import jwt_tokens
 from tradingagents_adapters.jwt_tokens import KEY_MIN_BYTES, LIFETIME_MAX, JwtTokenService
 from tradingagents_core.domain.parameters import INTEGER_MAX
 from tradingagents_core.errors import InvalidToken
@@ -469,13 +468,6 @@ def test_what_one_service_has_verified_another_key_does_not_take():
     tokens, others = service(), service(key="x" * 64)
     tokens.verify(token)
     assert_refused(token, others)
-
-
-def test_more_tokens_than_are_remembered_are_all_taken(monkeypatch):
-    monkeypatch.setattr(jwt_tokens, "VERIFIED_MAX", 2)
-    tokens = service()
-    issued = [tokens.issue(user_id=number) for number in range(1, 6)]
-    assert [tokens.verify(token).user_id for _ in range(2) for token in issued] == [1, 2, 3, 4, 5] * 2
 
 
 @pytest.mark.parametrize("claims", [{"iat": 0, "exp": True}, {"iat": True, "exp": 60}, {"iat": False, "exp": 60}])

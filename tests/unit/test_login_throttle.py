@@ -7,7 +7,7 @@ import pytest
 from tradingagents_adapters.argon2_passwords import Argon2PasswordHasher
 from tradingagents_adapters.jwt_tokens import JwtTokenService
 from tradingagents_adapters.login_queue import RoundRobinLoginQueue
-from tradingagents_adapters.memory import MemoryLoginFailures, MemoryStore
+from tradingagents_adapters.memory import MemoryAccountStore, MemoryLoginFailures, MemoryStrategyStore
 from tradingagents_core.domain.login_throttle import (
     FORGOTTEN_AFTER,
     FREE_FAILURES_FROM_ONE_SOURCE,
@@ -31,22 +31,23 @@ class World:
         self.now = datetime(2026, 3, 1, tzinfo=UTC)
         clock: Callable[[], datetime] = lambda: self.now  # noqa: E731
         self.core = UseCases.over(
-            store=MemoryStore(),
+            strategies=MemoryStrategyStore(),
+            accounts=MemoryAccountStore(),
             failures=MemoryLoginFailures(),
             login_queue=RoundRobinLoginQueue(turns=1),
             tokens=JwtTokenService(secret_key="k" * 64, algorithm="HS256", lifetime=timedelta(minutes=30), clock=clock),
             passwords=Argon2PasswordHasher(memory_kib=8, time_cost=1),
             clock=clock,
         )
-        asyncio.run(self.core.create_user(email=EMAIL, password=PASSWORD))
+        asyncio.run(self.core.accounts.create(email=EMAIL, password=PASSWORD))
 
     def log_in(self, *, source: str = HERE, email: str = EMAIL) -> str:
-        return asyncio.run(self.core.login(email=email, password=PASSWORD, source=source)).access_token
+        return asyncio.run(self.core.authentication.login(email=email, password=PASSWORD, source=source)).access_token
 
     def fail(self, *, times: int = 1, source: str = HERE, email: str = EMAIL) -> None:
         for _ in range(times):
             with pytest.raises(InvalidCredentials):
-                asyncio.run(self.core.login(email=email, password="wrong password", source=source))
+                asyncio.run(self.core.authentication.login(email=email, password="wrong password", source=source))
 
     def retry_after(self, *, source: str = HERE, email: str = EMAIL) -> int:
         with pytest.raises(TooManyAttempts) as refusal:

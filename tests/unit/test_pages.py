@@ -11,7 +11,7 @@ from starlette.types import Message
 
 from tradingagents_core.domain.page import Page
 from tradingagents_core.domain.parameters import Parameters
-from tradingagents_core.domain.strategy import Strategy
+from tradingagents_core.domain.strategies import Strategy
 from tradingagents_http import pages
 from tradingagents_http.answers import page_answer
 from tradingagents_http.pages import PIECE_BYTES, STRATEGY_MAX_BYTES, PageAnswer, PageRoom

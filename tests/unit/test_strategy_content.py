@@ -7,7 +7,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from tradingagents_core.domain.parameters import Parameters
-from tradingagents_core.domain.strategy import (
+from tradingagents_core.domain.strategies import (
     DESCRIPTION_MAX_LENGTH,
     NAME_MAX_LENGTH,
     Strategy,

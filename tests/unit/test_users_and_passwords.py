@@ -6,8 +6,16 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from tradingagents_core.domain.password import PASSWORD_MAX_BYTES, PASSWORD_MIN_LENGTH, new_password, normalize_password
-from tradingagents_core.domain.user import EMAIL_MAX_LENGTH, User, is_email, normalize_email
+from tradingagents_core.domain.accounts import (
+    EMAIL_MAX_LENGTH,
+    PASSWORD_MAX_BYTES,
+    PASSWORD_MIN_LENGTH,
+    User,
+    is_email,
+    new_password,
+    normalize_email,
+    normalize_password,
+)
 from tradingagents_core.errors import InvalidInput
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -1,6 +1,6 @@
 """Whether a PostgreSQL server lets the service do its work: what is found out before the first request is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Executable, text
@@ -9,14 +9,16 @@ from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.sql.database import Database
 from tradingagents_adapters.sql.drivers.driver import Row
 from tradingagents_adapters.sql.errors import quoted
-from tradingagents_adapters.sql.tables import metadata
+from tradingagents_adapters.sql.tables import login_failures, metadata, owners, schema_needs, strategies, users
 
 ENCODING: Final = "UTF8"
 
-_RIGHTS: Final = {
-    "users": ("SELECT", "UPDATE"),
-    "strategies": ("SELECT", "INSERT", "UPDATE", "DELETE"),
-    "login_failures": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+_RIGHTS: Final[Mapping[str, Sequence[str]]] = {
+    users.name: ("SELECT", "UPDATE"),
+    owners.name: ("SELECT", "INSERT", "UPDATE"),
+    strategies.name: ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    login_failures.name: ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    schema_needs.name: (),
 }
 """What the service does with each table; accounts are added by the commands."""
 
@@ -48,11 +50,11 @@ LEFT JOIN pg_catalog.pg_class AS found ON found.oid = to_regclass(wanted.name)
 )
 
 _SEQUENCE: Final = text(
-    """
+    f"""
 SELECT sequence AS name, current_user AS role
-FROM (SELECT pg_get_serial_sequence('strategies', 'id') AS sequence) AS of_strategies
+FROM (SELECT pg_get_serial_sequence('{strategies.name}', 'id') AS sequence) AS of_strategies
 WHERE NOT has_sequence_privilege(sequence, 'USAGE')
-"""
+"""  # noqa: S608 - nothing of a stranger's
 )
 
 

@@ -69,7 +69,7 @@ class Database:
         """Let others acquire the connection."""
         await self.driver.release(connection.driver_connection)
 
-    async def read(self, statement: Executable, *, patience: int = 1, **values: Any) -> Sequence[Row]:
+    async def read(self, statement: Executable, /, *, patience: int = 1, **values: Any) -> Sequence[Row]:
         """Run a statement that changes nothing and stands for itself.
 
         It may take `patience` times as long as others: for one that returns much.

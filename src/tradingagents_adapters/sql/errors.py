@@ -160,8 +160,8 @@ def _of_driver(error: Exception) -> Exception:
     return error
 
 
-def is_given_up(error: BaseException | None) -> bool:
-    """Whether PostgreSQL has given up a statement: it waited for a lock, or worked, for too long."""
+def is_statement_canceled(error: BaseException | None) -> bool:
+    """Whether PostgreSQL has canceled a statement, which had waited for a lock or worked for too long."""
     return error is not None and _sqlstate(error) in {"55P03", "57014"}
 
 

@@ -8,7 +8,6 @@ from sqlalchemy import (
     Boolean,
     Column,
     DateTime,
-    ForeignKey,
     Index,
     Integer,
     MetaData,
@@ -19,8 +18,14 @@ from sqlalchemy import (
     text,
 )
 
-from tradingagents_core.domain.strategy import NAME_MAX_LENGTH
-from tradingagents_core.domain.user import EMAIL_MAX_LENGTH
+from tradingagents_core.domain.accounts import EMAIL_MAX_LENGTH
+from tradingagents_core.domain.strategies import NAME_MAX_LENGTH
+
+PREFIX: Final = "tradingagents_"
+"""What the name of every table begins with, so that they can stand beside the tables of another application."""
+
+VERSION_TABLE: Final = f"{PREFIX}alembic_version"
+"""The table in which alembic keeps the revision of the schema."""
 
 # SQLite gives ids of its own only to a column that is INTEGER to the letter.
 _Id: Final = BigInteger().with_variant(Integer(), "sqlite")
@@ -37,7 +42,7 @@ metadata: Final = MetaData(
 )
 
 users: Final = Table(
-    "users",
+    f"{PREFIX}users",
     metadata,
     Column("id", _Id, primary_key=True),
     Column("email", String(EMAIL_MAX_LENGTH), nullable=False),
@@ -45,18 +50,28 @@ users: Final = Table(
     Column("is_active", Boolean, nullable=False),
     Column("created_at", _Time, nullable=False),
     Column("updated_at", _Time, nullable=False),
-    # Kept by triggers, so that they are right whoever writes, and telling a total costs nothing.
-    Column("strategy_count", Integer, nullable=False, server_default="0"),
-    Column("active_strategy_count", Integer, nullable=False, server_default="0"),
     UniqueConstraint("email"),
     sqlite_autoincrement=True,
 )
 
-strategies: Final = Table(
-    "strategies",
+owners: Final = Table(
+    f"{PREFIX}owners",
     metadata,
+    # The number by which the owner is known elsewhere; the database gives out none.
+    Column("id", _Id, primary_key=True, autoincrement=False),
+    # Moved by the statement that makes a change (`strategy_changes`), so that a total is looked up and never counted.
+    Column("strategy_count", Integer, nullable=False),
+    Column("active_strategy_count", Integer, nullable=False),
+)
+"""One row for each owner, made with the first thing that it owns. No other table refers to it by a foreign key, so that
+all rows of an owner can be moved elsewhere."""
+
+strategies: Final = Table(
+    f"{PREFIX}strategies",
+    metadata,
+    # On PostgreSQL the primary key is (owner_id, id). SQLite counts ids up only in a primary key that is the id alone.
     Column("id", _Id, primary_key=True),
-    Column("owner_id", _Id, ForeignKey(users.c.id), nullable=False),
+    Column("owner_id", _Id, nullable=False),
     Column("name", String(NAME_MAX_LENGTH), nullable=False),
     Column("description", Text),
     Column("parameters", JSON, nullable=False),
@@ -64,9 +79,9 @@ strategies: Final = Table(
     Column("created_at", _Time, nullable=False),
     Column("updated_at", _Time, nullable=False),
     UniqueConstraint("owner_id", "name"),
-    Index(None, "owner_id", "id"),
+    Index(None, "owner_id", "id", info={"only_on": "sqlite"}),
     Index(
-        "ix_strategies_owner_id_id_active",
+        f"ix_{PREFIX}strategies_owner_id_id_active",
         "owner_id",
         "id",
         sqlite_where=text("is_active = 1"),
@@ -76,7 +91,7 @@ strategies: Final = Table(
 )
 
 login_failures: Final = Table(
-    "login_failures",
+    f"{PREFIX}login_failures",
     metadata,
     Column("key", String(64), primary_key=True),
     Column("failures", Integer, nullable=False),
@@ -84,13 +99,15 @@ login_failures: Final = Table(
     Index(None, "last_at"),
 )
 
-# With a name that no other program in the same database has, and that stays: every older release looks for it.
+# Older releases look for it under this name.
 schema_needs: Final = Table(
-    "tradingagents_schema_needs",
+    f"{PREFIX}schema_needs",
     metadata,
     Column("revision", String(32), nullable=False),
     Column("oldest_revision", String(32), nullable=False),
     Column("oldest_version", String(32), nullable=False),
+    # Stops code older than revision 0006 from making tables beside these: one of its indexes has this name.
+    Index("ix_strategies_owner_id_id_active", "revision"),
 )
 """One row: the schema's own revision, and the oldest code that may run on it, by its revision and its version."""
 

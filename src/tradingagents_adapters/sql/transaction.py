@@ -9,7 +9,7 @@ from sqlalchemy import Executable, Table
 
 from tradingagents_adapters.sql.connection import Connection
 from tradingagents_adapters.sql.drivers.driver import Driver, Row
-from tradingagents_adapters.sql.errors import SessionEnded, Translated, is_given_up
+from tradingagents_adapters.sql.errors import SessionEnded, Translated, is_statement_canceled
 from tradingagents_adapters.sql.readiness import Readiness
 from tradingagents_adapters.sql.shielding import shielded
 from tradingagents_core.errors import StoreUnavailable
@@ -68,6 +68,7 @@ class Transaction:
         self._begin_with = begin or (connections.driver.begin,)
         self._is_checked = is_checked
         self._connection: Connection | None = None
+        self._has_failed = False
         self._has_ended = False
 
     async def __aenter__(self) -> Self:
@@ -83,8 +84,20 @@ class Transaction:
         await self.end(error)
 
     async def end(self, error: BaseException | None) -> None:
-        """Keep what has been done, or undo it because of the error."""
+        """Keep what has been done, or undo it because of the error.
+
+        Raises:
+            RuntimeError: a statement of the block has failed, and its error was caught within the block: nothing of the
+                block is kept. PostgreSQL would say nothing, and SQLite would keep half of a change.
+        """
         self._has_ended = True
+        if error is None and self._has_failed:
+            error = RuntimeError("an error was caught within the block that it should have left: nothing was kept")
+            await self._end_shielded(error)
+            raise error
+        await self._end_shielded(error)
+
+    async def _end_shielded(self, error: BaseException | None) -> None:
         if self._connection is not None:
             ended, self._connection = self._connection, None
             # Waited for, so that whoever looks next sees whether it was kept.
@@ -107,7 +120,7 @@ class Transaction:
                     connection, rows = await self._begin(lock)
                     return rows == 1 or await self._made(connection, row, lock)
         except StoreUnavailable as error:
-            if is_given_up(error.__cause__):
+            if is_statement_canceled(error.__cause__):
                 raise StoreUnavailable(reason=f"{error.reason} while waiting for the lock of {row}") from error
             raise
 
@@ -126,7 +139,11 @@ class Transaction:
                 await self._ensure_ready()
                 await self._begin()
                 assert self._connection is not None
-            return await self._connection.fetch(statements, values, within=within)
+            try:
+                return await self._connection.fetch(statements, values, within=within)
+            except BaseException:
+                self._has_failed = True
+                raise
 
     async def _ensure_ready(self) -> None:
         if self._is_checked:

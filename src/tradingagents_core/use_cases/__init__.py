@@ -3,62 +3,57 @@
 from dataclasses import dataclass
 from typing import Self
 
-from tradingagents_core.ports import Clock, LoginFailures, LoginQueue, PasswordHasher, Store, TokenService
-from tradingagents_core.use_cases.authentication import IdentifyUser, Login
-from tradingagents_core.use_cases.strategies import (
-    CreateStrategy,
-    DeleteStrategy,
-    GetStrategy,
-    ListStrategies,
-    UpdateStrategy,
+from tradingagents_core.ports import (
+    AccountStore,
+    Callers,
+    Clock,
+    LoginFailures,
+    LoginQueue,
+    PasswordHasher,
+    StrategyStore,
+    TokenService,
 )
-from tradingagents_core.use_cases.users import ActivateUser, CreateUser, DeactivateUser, ListUsers, SetPassword
+from tradingagents_core.use_cases.accounts import AccountUseCases
+from tradingagents_core.use_cases.authentication import AccountCallers, AuthenticationUseCases
+from tradingagents_core.use_cases.strategies import StrategyUseCases
+
+__all__ = ["AccountCallers", "AccountUseCases", "AuthenticationUseCases", "StrategyUseCases", "UseCases"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UseCases:
     """Everything the service can do, ready to call: what a driving adapter is given."""
 
-    login: Login
-    identify_user: IdentifyUser
-
-    list_strategies: ListStrategies
-    create_strategy: CreateStrategy
-    get_strategy: GetStrategy
-    update_strategy: UpdateStrategy
-    delete_strategy: DeleteStrategy
-
-    create_user: CreateUser
-    list_users: ListUsers
-    set_password: SetPassword
-    activate_user: ActivateUser
-    deactivate_user: DeactivateUser
+    strategies: StrategyUseCases
+    accounts: AccountUseCases
+    authentication: AuthenticationUseCases
 
     @classmethod
     def over(
         cls,
         *,
-        store: Store,
+        strategies: StrategyStore,
+        accounts: AccountStore,
         failures: LoginFailures,
         login_queue: LoginQueue,
         tokens: TokenService,
         passwords: PasswordHasher,
         clock: Clock,
+        callers: Callers | None = None,
     ) -> Self:
-        """All use cases over these adapters."""
+        """All use cases over these adapters. `callers` are those of `accounts` with their `tokens`, where nothing else
+        is said."""
+        callers = callers or AccountCallers(store=accounts, tokens=tokens)
         return cls(
-            login=Login(
-                store=store, failures=failures, queue=login_queue, tokens=tokens, passwords=passwords, clock=clock
+            strategies=StrategyUseCases.over(store=strategies, clock=clock),
+            accounts=AccountUseCases.over(store=accounts, passwords=passwords, clock=clock, callers=callers),
+            authentication=AuthenticationUseCases.over(
+                accounts=accounts,
+                callers=callers,
+                failures=failures,
+                login_queue=login_queue,
+                tokens=tokens,
+                passwords=passwords,
+                clock=clock,
             ),
-            identify_user=IdentifyUser(store=store, tokens=tokens),
-            list_strategies=ListStrategies(store=store),
-            create_strategy=CreateStrategy(store=store, clock=clock),
-            get_strategy=GetStrategy(store=store),
-            update_strategy=UpdateStrategy(store=store, clock=clock),
-            delete_strategy=DeleteStrategy(store=store),
-            create_user=CreateUser(store=store, passwords=passwords, clock=clock),
-            list_users=ListUsers(store=store),
-            set_password=SetPassword(store=store, passwords=passwords, clock=clock),
-            activate_user=ActivateUser(store=store, clock=clock),
-            deactivate_user=DeactivateUser(store=store, clock=clock),
         )

@@ -1,4 +1,4 @@
-"""Who is calling: e-mail and password become a token, a token becomes a user."""
+"""Who is calling: e-mail and password become a token, a token becomes a caller."""
 
 import asyncio
 import logging
@@ -6,12 +6,11 @@ import math
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol, Self
 
+from tradingagents_core.domain.accounts import User, is_email, normalize_password
+from tradingagents_core.domain.authentication import Caller, IssuedToken
 from tradingagents_core.domain.login_throttle import FailureCount, LoginAttempt
-from tradingagents_core.domain.password import normalize_password
-from tradingagents_core.domain.token import IssuedToken
-from tradingagents_core.domain.user import User, is_email
 from tradingagents_core.errors import (
     InvalidCredentials,
     InvalidToken,
@@ -20,7 +19,15 @@ from tradingagents_core.errors import (
     TradingAgentsError,
     explained,
 )
-from tradingagents_core.ports import Clock, LoginFailures, LoginQueue, PasswordHasher, Store, TokenService
+from tradingagents_core.ports import (
+    AccountStore,
+    Callers,
+    Clock,
+    LoginFailures,
+    LoginQueue,
+    PasswordHasher,
+    TokenService,
+)
 
 DECISION_SECONDS: Final = 4
 """How long it may take until a password is found to be right or wrong, the wait for the turn included."""
@@ -61,7 +68,7 @@ class Login:
         StoreUnavailable: the store is away or busy.
     """
 
-    store: Store
+    accounts: AccountStore
     failures: LoginFailures
     queue: LoginQueue
     tokens: TokenService
@@ -135,8 +142,8 @@ class Login:
     async def _find_user(self, email: str) -> User | None:
         if not is_email(email):
             return None
-        async with self.store.read() as view:
-            return await view.find_user_by_email(email)
+        async with self.accounts.read() as view:
+            return await view.users.find_by_email(email)
 
     async def _write_what_follows(
         self, attempt: LoginAttempt, failures: Mapping[str, FailureCount], user: User, new_hash: str | None
@@ -164,11 +171,10 @@ class Login:
             _log.warning("Login of user %d: could not write %s: %s", user.id, what, explained(error))
 
     async def _replace_hash(self, user: User, new_hash: str) -> None:
-        async with self.store.write() as work:
-            await work.lock_user(user.id)
-            current = await work.find_user(user.id)
-            if current is not None and current.password_hash == user.password_hash:
-                await work.replace_user(current.with_password_hash(new_hash, at=self.clock()))
+        async with self.accounts.write(user.id) as work:
+            current = await work.users.get(user.id)
+            if current.password_hash == user.password_hash:
+                await work.users.replace(current.with_password_hash(new_hash, at=self.clock()))
 
 
 @asynccontextmanager
@@ -189,21 +195,81 @@ async def _until(deadline: float) -> AsyncIterator[None]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IdentifyUser:
-    """Find the active user whom a token was issued to.
+class Authenticate:
+    """Find the caller who sends a credential, such as the token of a login.
 
     Raises:
-        InvalidToken: the token is not valid, or its user is inactive or gone.
+        InvalidToken: nobody may use the service with this credential.
         StoreUnavailable: the store is away or busy.
     """
 
-    store: Store
-    tokens: TokenService
+    callers: Callers
 
-    async def __call__(self, *, token: str) -> User:
-        claims = self.tokens.verify(token)
-        async with self.store.read() as view:
-            user = await view.find_user(claims.user_id)
-        if user is None or not user.is_active:
+    async def __call__(self, *, credential: str) -> Caller:
+        caller = await self.callers.find(credential)
+        if caller is None:
             raise InvalidToken
-        return user
+        return caller
+
+
+class AccountCallers(Callers):
+    """Callers who have an active account here, and send a token that was issued to them."""
+
+    def __init__(self, *, store: AccountStore, tokens: TokenService) -> None:
+        self._store = store
+        self._tokens = tokens
+
+    async def find(self, credential: str) -> Caller | None:
+        try:
+            claims = self._tokens.verify(credential)
+        except InvalidToken:
+            return None
+        async with self._store.read() as view:
+            user = await view.users.find(claims.user_id)
+        if user is None or not user.is_active:
+            return None
+        return Caller(user_id=user.id, expires_at=claims.expires_at)
+
+    async def forget(self, user_id: int) -> None:
+        # Each search looks at the account as it is.
+        pass
+
+
+class LoginCall(Protocol):
+    """How `Login` is called."""
+
+    async def __call__(self, *, email: str, password: str, source: str) -> IssuedToken: ...
+
+
+class AuthenticateCall(Protocol):
+    """How `Authenticate` is called."""
+
+    async def __call__(self, *, credential: str) -> Caller: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthenticationUseCases:
+    """How callers become known. Any field can be another function that is called alike."""
+
+    login: LoginCall
+    authenticate: AuthenticateCall
+
+    @classmethod
+    def over(
+        cls,
+        *,
+        accounts: AccountStore,
+        callers: Callers,
+        failures: LoginFailures,
+        login_queue: LoginQueue,
+        tokens: TokenService,
+        passwords: PasswordHasher,
+        clock: Clock,
+    ) -> Self:
+        """The use cases over these adapters."""
+        return cls(
+            login=Login(
+                accounts=accounts, failures=failures, queue=login_queue, tokens=tokens, passwords=passwords, clock=clock
+            ),
+            authenticate=Authenticate(callers=callers),
+        )

@@ -1,68 +1,68 @@
 """What owners do with their strategies. Nobody reads or changes another's."""
 
 from dataclasses import dataclass
+from typing import Protocol, Self
 
+from tradingagents_core.domain.authentication import Caller
 from tradingagents_core.domain.page import PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Page
-from tradingagents_core.domain.strategy import Strategy, StrategyChanges, StrategyContent
+from tradingagents_core.domain.strategies import Strategy, StrategyChanges, StrategyContent
 from tradingagents_core.errors import InvalidInput
-from tradingagents_core.ports import Clock, Store
+from tradingagents_core.ports import Clock, StrategyStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListStrategies:
-    """Read a page of the owner's strategies, oldest first.
+    """Read a page of the caller's strategies, oldest first.
 
     Raises:
         InvalidInput: `skip` is negative, or `limit` is not 1 to `PAGE_LIMIT_MAX`.
         StoreUnavailable: the store is away or busy.
     """
 
-    store: Store
+    store: StrategyStore
 
     async def __call__(
-        self, *, owner_id: int, skip: int = 0, limit: int = PAGE_LIMIT_DEFAULT, active_only: bool = False
+        self, *, caller: Caller, skip: int = 0, limit: int = PAGE_LIMIT_DEFAULT, active_only: bool = False
     ) -> Page[Strategy]:
         if skip < 0:
             raise InvalidInput(field="skip", rule="greater_than_equal", message="should be 0 or more")
         if not 1 <= limit <= PAGE_LIMIT_MAX:
             raise InvalidInput(field="limit", rule="range", message=f"should be 1 to {PAGE_LIMIT_MAX}")
         async with self.store.read() as view:
-            return await view.list_strategies(owner_id=owner_id, skip=skip, limit=limit, active_only=active_only)
+            return await view.strategies.list(owner_id=caller.user_id, skip=skip, limit=limit, active_only=active_only)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateStrategy:
-    """Store a new strategy.
+    """Store a new strategy of the caller's.
 
     Raises:
-        StrategyNameTaken: the owner has one of this name.
-        UserNotFound: the owner does not exist.
+        StrategyNameTaken: the caller has one of this name.
         StoreUnavailable: the store is away or busy; the strategy may have been stored or not.
     """
 
-    store: Store
+    store: StrategyStore
     clock: Clock
 
-    async def __call__(self, *, owner_id: int, content: StrategyContent) -> Strategy:
-        async with self.store.write() as work:
-            await work.lock_user(owner_id)
-            return await work.add_strategy(owner_id=owner_id, content=content, at=self.clock())
+    async def __call__(self, *, caller: Caller, content: StrategyContent) -> Strategy:
+        async with self.store.write(caller.user_id) as work:
+            return await work.strategies.add(content, at=self.clock())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GetStrategy:
-    """Read one of the owner's strategies.
+    """Read one of the caller's strategies.
 
     Raises:
-        StrategyNotFound: the owner has none with this id.
+        StrategyNotFound: the caller has none with this id.
         StoreUnavailable: the store is away or busy.
     """
 
-    store: Store
+    store: StrategyStore
 
-    async def __call__(self, *, owner_id: int, strategy_id: int) -> Strategy:
+    async def __call__(self, *, caller: Caller, strategy_id: int) -> Strategy:
         async with self.store.read() as view:
-            return await view.get_strategy(owner_id=owner_id, strategy_id=strategy_id)
+            return await view.strategies.get(owner_id=caller.user_id, strategy_id=strategy_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,39 +70,89 @@ class UpdateStrategy:
     """Change the fields of a strategy that are sent and keep the rest; where nothing differs, it stays as it is.
 
     Raises:
-        StrategyNotFound: the owner has none with this id.
+        StrategyNotFound: the caller has none with this id.
         InvalidInput: a change breaks a rule of the domain.
-        StrategyNameTaken: the owner has another one of the new name.
-        UserNotFound: the owner does not exist.
+        StrategyNameTaken: the caller has another one of the new name.
         StoreUnavailable: the store is away or busy; the change may have been stored or not.
     """
 
-    store: Store
+    store: StrategyStore
     clock: Clock
 
-    async def __call__(self, *, owner_id: int, strategy_id: int, changes: StrategyChanges) -> Strategy:
-        async with self.store.write() as work:
-            await work.lock_user(owner_id)
-            strategy = await work.get_strategy(owner_id=owner_id, strategy_id=strategy_id)
+    async def __call__(self, *, caller: Caller, strategy_id: int, changes: StrategyChanges) -> Strategy:
+        async with self.store.write(caller.user_id) as work:
+            strategy = await work.strategies.get(strategy_id)
             changed = strategy.changed(at=self.clock(), **changes)
             if changed is not strategy:
-                await work.replace_strategy(changed)
+                await work.strategies.replace(changed)
         return changed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteStrategy:
-    """Remove a strategy for good.
+    """Remove one of the caller's strategies for good.
 
     Raises:
-        StrategyNotFound: the owner has none with this id.
-        UserNotFound: the owner does not exist.
+        StrategyNotFound: the caller has none with this id.
         StoreUnavailable: the store is away or busy; the strategy may have been removed or not.
     """
 
-    store: Store
+    store: StrategyStore
 
-    async def __call__(self, *, owner_id: int, strategy_id: int) -> None:
-        async with self.store.write() as work:
-            await work.lock_user(owner_id)
-            await work.remove_strategy(owner_id=owner_id, strategy_id=strategy_id)
+    async def __call__(self, *, caller: Caller, strategy_id: int) -> None:
+        async with self.store.write(caller.user_id) as work:
+            await work.strategies.remove(strategy_id)
+
+
+class ListStrategiesCall(Protocol):
+    """How `ListStrategies` is called."""
+
+    async def __call__(
+        self, *, caller: Caller, skip: int = 0, limit: int = PAGE_LIMIT_DEFAULT, active_only: bool = False
+    ) -> Page[Strategy]: ...
+
+
+class CreateStrategyCall(Protocol):
+    """How `CreateStrategy` is called."""
+
+    async def __call__(self, *, caller: Caller, content: StrategyContent) -> Strategy: ...
+
+
+class GetStrategyCall(Protocol):
+    """How `GetStrategy` is called."""
+
+    async def __call__(self, *, caller: Caller, strategy_id: int) -> Strategy: ...
+
+
+class UpdateStrategyCall(Protocol):
+    """How `UpdateStrategy` is called."""
+
+    async def __call__(self, *, caller: Caller, strategy_id: int, changes: StrategyChanges) -> Strategy: ...
+
+
+class DeleteStrategyCall(Protocol):
+    """How `DeleteStrategy` is called."""
+
+    async def __call__(self, *, caller: Caller, strategy_id: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrategyUseCases:
+    """What callers do with their strategies. Any field can be another function that is called alike."""
+
+    list: ListStrategiesCall
+    create: CreateStrategyCall
+    get: GetStrategyCall
+    update: UpdateStrategyCall
+    delete: DeleteStrategyCall
+
+    @classmethod
+    def over(cls, *, store: StrategyStore, clock: Clock) -> Self:
+        """The use cases over these adapters."""
+        return cls(
+            list=ListStrategies(store=store),
+            create=CreateStrategy(store=store, clock=clock),
+            get=GetStrategy(store=store),
+            update=UpdateStrategy(store=store, clock=clock),
+            delete=DeleteStrategy(store=store),
+        )

@@ -16,7 +16,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData
 
 from tradingagents_core.domain.parameters import PARAMETERS_MAX_BYTES
-from tradingagents_core.domain.strategy import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH
+from tradingagents_core.domain.strategies import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH
 
 JSON: Final = b"application/json"
 FORM: Final = b"application/x-www-form-urlencoded"

@@ -6,8 +6,8 @@ from fastapi import HTTPException, Request
 from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
 from fastapi.security.base import SecurityBase
 
-from tradingagents_core.domain.user import User
-from tradingagents_core.use_cases.authentication import IdentifyUser
+from tradingagents_core.domain.authentication import Caller
+from tradingagents_core.use_cases.authentication import AuthenticateCall
 from tradingagents_http.errors import NO_TOKEN
 from tradingagents_http.paths import LOGIN
 from tradingagents_http.requests.query import refuse_query
@@ -16,21 +16,21 @@ _SEND_IT: Final = "send the header Authorization: Bearer TOKEN"
 
 
 class BearerToken(SecurityBase):
-    """Identifies the user whose bearer token comes with a request (RFC 6750, 2.1); else the answer is 401.
+    """Finds the caller whose bearer token comes with a request (RFC 6750, 2.1); else the answer is 401.
 
     It also says in the document how the token is sent, and refuses the query parameters of routes that take none: one
     dependency instead of three, since each costs time in every request.
     """
 
-    def __init__(self, identify_user: IdentifyUser) -> None:
-        self._identify_user = identify_user
+    def __init__(self, authenticate: AuthenticateCall) -> None:
+        self._authenticate = authenticate
         self.scheme_name = "OAuth2Password"
         flow = OAuthFlowPassword(tokenUrl=LOGIN)
         self.model = OAuth2(
             flows=OAuthFlows(password=flow), description="Your e-mail address and password, for a token."
         )
 
-    async def __call__(self, request: Request) -> User:
+    async def __call__(self, request: Request) -> Caller:
         sent = [value for name, value in request.scope["headers"] if name == b"authorization"]
         if len(sent) > 1:
             raise HTTPException(400, "The Authorization header should be sent once")
@@ -39,10 +39,10 @@ class BearerToken(SecurityBase):
         token = token.lstrip(" ")
         if scheme.lower() != "bearer" or not token:
             raise HTTPException(401, f"Not authenticated: {_fault(request, scheme)}", NO_TOKEN)
-        user = await self._identify_user(token=token)
+        caller = await self._authenticate(credential=token)
         if not request.scope["route"].dependant.query_params:
             refuse_query(request)
-        return user
+        return caller
 
 
 def _fault(request: Request, scheme: str) -> str:

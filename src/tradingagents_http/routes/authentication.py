@@ -38,7 +38,7 @@ def routes(core: UseCases, client_address: ClientAddresses) -> APIRouter:
     )
     async def login(source: Annotated[str, Depends(client_address)], form: Annotated[LoginForm, Form()]) -> Token:
         """Get a token for your e-mail address and password."""
-        token = await core.login(email=form.username, password=form.password, source=source)
+        token = await core.authentication.login(email=form.username, password=form.password, source=source)
         return Token(access_token=token.access_token, expires_in=int(token.lifetime.total_seconds()))
 
     return router

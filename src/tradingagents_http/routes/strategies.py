@@ -5,7 +5,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Request, Response, Security
 
-from tradingagents_core.domain.user import User
+from tradingagents_core.domain.authentication import Caller
 from tradingagents_core.use_cases import UseCases
 from tradingagents_http.answers import created_answer, strategy_answer
 from tradingagents_http.pages import PageAnswer, PageRoom
@@ -33,7 +33,7 @@ _NAME_TOO_SHORT: Final = problem("body", "name", msg="string should have at leas
 def routes(core: UseCases) -> APIRouter:
     """The routes to a user's strategies."""
     router = new_router(tag="Strategies", prefix=STRATEGIES)
-    caller = Security(BearerToken(core.identify_user))
+    credentials = Security(BearerToken(core.authentication.authenticate))
     room = PageRoom()
 
     @router.get(
@@ -42,10 +42,10 @@ def routes(core: UseCases) -> APIRouter:
         response_model=StrategyPage,
         responses=errors(400, 401, 422, 503, details={422: _LIMIT_TOO_SMALL}),
     )
-    async def list_strategies(user: Annotated[User, caller], page: Pagination) -> Response:
+    async def list_strategies(caller: Annotated[Caller, credentials], page: Pagination) -> Response:
         """List your strategies, oldest first."""
         read = partial(
-            core.list_strategies, owner_id=user.id, skip=page.skip, limit=page.limit, active_only=page.active_only
+            core.strategies.list, caller=caller, skip=page.skip, limit=page.limit, active_only=page.active_only
         )
         return PageAnswer(read, limit=page.limit, room=room)
 
@@ -57,9 +57,11 @@ def routes(core: UseCases) -> APIRouter:
         response_description="Created",
         responses=errors(400, 401, 409, 415, 422, 503, details={422: _NO_NAME}) | created("Where the strategy is."),
     )
-    async def create_strategy(request: Request, user: Annotated[User, caller], body: StrategyCreateBody) -> Response:
+    async def create_strategy(
+        request: Request, caller: Annotated[Caller, credentials], body: StrategyCreateBody
+    ) -> Response:
         """Store a new strategy."""
-        strategy = await core.create_strategy(owner_id=user.id, content=body.content())
+        strategy = await core.strategies.create(caller=caller, content=body.content())
         return created_answer(strategy, location=f"{request.scope['path']}/{strategy.id}")
 
     @router.get(
@@ -68,9 +70,9 @@ def routes(core: UseCases) -> APIRouter:
         response_model=Strategy,
         responses=errors(400, 401, 404, 422, 503, details={422: NO_INTEGER}),
     )
-    async def get_strategy(user: Annotated[User, caller], strategy_id: StrategyId) -> Response:
+    async def get_strategy(caller: Annotated[Caller, credentials], strategy_id: StrategyId) -> Response:
         """Read one of your strategies."""
-        return strategy_answer(await core.get_strategy(owner_id=user.id, strategy_id=strategy_id))
+        return strategy_answer(await core.strategies.get(caller=caller, strategy_id=strategy_id))
 
     @router.put(
         "/{id}",
@@ -79,11 +81,11 @@ def routes(core: UseCases) -> APIRouter:
         responses=errors(400, 401, 404, 409, 415, 422, 503, details={422: _NAME_TOO_SHORT}),
     )
     async def update_strategy(
-        user: Annotated[User, caller], strategy_id: StrategyId, body: StrategyUpdateBody
+        caller: Annotated[Caller, credentials], strategy_id: StrategyId, body: StrategyUpdateBody
     ) -> Response:
         """Change the fields that are sent and keep the rest."""
         return strategy_answer(
-            await core.update_strategy(owner_id=user.id, strategy_id=strategy_id, changes=changes(body))
+            await core.strategies.update(caller=caller, strategy_id=strategy_id, changes=changes(body))
         )
 
     @router.delete(
@@ -92,9 +94,9 @@ def routes(core: UseCases) -> APIRouter:
         status_code=204,
         responses=errors(400, 401, 404, 422, 503, details={422: NO_INTEGER}),
     )
-    async def delete_strategy(user: Annotated[User, caller], strategy_id: StrategyId) -> Response:
+    async def delete_strategy(caller: Annotated[Caller, credentials], strategy_id: StrategyId) -> Response:
         """Remove a strategy for good."""
-        await core.delete_strategy(owner_id=user.id, strategy_id=strategy_id)
+        await core.strategies.delete(caller=caller, strategy_id=strategy_id)
         return Response(status_code=204)
 
     return router

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final, cast
 
-import orjson
 from fastapi import Body, Path, Query
 from pydantic import (
     BaseModel,
@@ -23,13 +22,12 @@ from typing_extensions import TypedDict
 
 from tradingagents_core.domain.page import PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX
 from tradingagents_core.domain.parameters import INTEGER_MAX, PARAMETERS_MAX_BYTES, PARAMETERS_MAX_DEPTH, Parameters
-from tradingagents_core.domain.strategy import (
+from tradingagents_core.domain.strategies import (
     DESCRIPTION_MAX_LENGTH,
     NAME_MAX_LENGTH,
     StrategyChanges,
     StrategyContent,
 )
-from tradingagents_core.domain.strategy import Strategy as StoredStrategy
 from tradingagents_core.errors import InvalidInput
 from tradingagents_http.requests.bodies import parsed_json
 from tradingagents_http.requests.plain_values import plain_boolean, plain_integer
@@ -186,23 +184,6 @@ class Strategy(Answer):
     is_active: IsActive
     created_at: Annotated[datetime, Field(examples=["2024-01-15T11:00:00Z"])]
     updated_at: Annotated[datetime, Field(examples=["2024-01-15T11:00:00Z"])]
-
-
-def strategy_json(strategy: StoredStrategy) -> dict[str, Any]:
-    """The fields of `Strategy`, for `json_bytes` to write.
-
-    The names stand here once more, since an attribute whose name stands in a variable is read many times more slowly,
-    which a page of many strategies would show. A test compares them with those of the schema.
-    """
-    return {
-        "id": strategy.id,
-        "name": strategy.name,
-        "description": strategy.description,
-        "parameters": orjson.Fragment(strategy.parameters.json),
-        "is_active": strategy.is_active,
-        "created_at": strategy.created_at,
-        "updated_at": strategy.updated_at,
-    }
 
 
 class PageQuery(BaseModel):

@@ -134,8 +134,8 @@ class _AsyncpgConnection(DriverConnection):
         except TimeoutError:
             # As for a cancellation.
             await self.terminate()
-            seconds = within or self._answer_seconds
-            raise TimeoutError(f"the server's answer did not come within {seconds:g} s") from None
+            limit = f"{within or self._answer_seconds:g} s (DATABASE_ANSWER_TIMEOUT)"
+            raise TimeoutError(f"the server's answer did not come within {limit}") from None
         except asyncio.CancelledError:
             # The driver would ask the server, which may be silent, to stop, and keep the connection until it has.
             await self.terminate()

@@ -1,0 +1,95 @@
+"""Accounts in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from datetime import datetime
+from itertools import count
+
+from tradingagents_core.domain.accounts import User
+from tradingagents_core.errors import EmailTaken, UserNotFound
+from tradingagents_core.ports import AccountStore, AccountView, AccountWork, UserReader, UserRepository
+
+
+class _Users:
+    """The users as committed."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[int, User] = {}
+        self.by_email: dict[str, User] = {}
+
+    def put(self, user: User) -> None:
+        """Keep this state of a user."""
+        before = self.by_id.get(user.id)
+        if before is not None:
+            del self.by_email[before.email]
+        self.by_id[user.id] = self.by_email[user.email] = user
+
+    def check_email(self, user_id: int, email: str) -> None:
+        """Refuse an e-mail that another user has."""
+        other = self.by_email.get(email)
+        if other is not None and other.id != user_id:
+            raise EmailTaken(email)
+
+
+class _MemoryReader(UserReader):
+    def __init__(self, users: _Users) -> None:
+        self._users = users
+
+    async def find(self, user_id: int) -> User | None:
+        return self._users.by_id.get(user_id)
+
+    async def find_by_email(self, email: str) -> User | None:
+        return self._users.by_email.get(email)
+
+    async def list(self) -> Sequence[User]:
+        return list(self._users.by_id.values())
+
+
+class _MemoryRepository(UserRepository):
+    """The user of a block, changed or not; what is committed stays as it is meanwhile."""
+
+    def __init__(self, users: _Users, user: User) -> None:
+        self._users = users
+        self.user = user
+
+    async def get(self, user_id: int) -> User:
+        if user_id != self.user.id:
+            raise UserNotFound(user_id)
+        return self.user
+
+    async def replace(self, user: User) -> None:
+        await self.get(user.id)
+        self._users.check_email(user.id, user.email)
+        self.user = user
+
+
+class MemoryAccountStore(AccountStore):
+    """Keeps accounts in memory, for one event loop. Changes run one at a time."""
+
+    def __init__(self) -> None:
+        self._users = _Users()
+        self._ids = count(1)
+        self._writing = asyncio.Lock()
+        self._view = AccountView(_MemoryReader(self._users))
+
+    def read(self) -> AbstractAsyncContextManager[AccountView]:
+        return nullcontext(self._view)
+
+    @asynccontextmanager
+    async def write(self, user_id: int) -> AsyncIterator[AccountWork]:
+        async with self._writing:
+            user = self._users.by_id.get(user_id)
+            if user is None:
+                raise UserNotFound(user_id)
+            repository = _MemoryRepository(self._users, user)
+            yield AccountWork(repository)
+            self._users.put(repository.user)
+
+    async def add_user(self, *, email: str, password_hash: str, at: datetime) -> User:
+        async with self._writing:
+            user_id = next(self._ids)
+            self._users.check_email(user_id, email)
+            user = User(id=user_id, email=email, password_hash=password_hash, created_at=at, updated_at=at)
+            self._users.put(user)
+        return user

@@ -1,0 +1,124 @@
+"""Accounts in an SQL database: each method of a repository is one statement."""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import bindparam, insert, select, update
+
+from tradingagents_adapters.sql.columns import column_parameters, known_id
+from tradingagents_adapters.sql.database import Database
+from tradingagents_adapters.sql.drivers.driver import Row
+from tradingagents_adapters.sql.errors import ConstraintBroken
+from tradingagents_adapters.sql.tables import unique_constraint, users
+from tradingagents_adapters.sql.transaction import RowLock, Transaction
+from tradingagents_core.domain.accounts import User
+from tradingagents_core.errors import EmailTaken, UserNotFound
+from tradingagents_core.ports import AccountStore, AccountView, AccountWork, UserReader, UserRepository
+
+_ACCOUNT: Final = ("email", "password_hash", "is_active", "created_at", "updated_at")
+_EMAIL_UNIQUE: Final = unique_constraint(users, "email")
+
+_ACCOUNTS: Final = select(users.c.id, *(users.c[name] for name in _ACCOUNT))
+_USERS: Final = _ACCOUNTS.order_by(users.c.id)
+_USER: Final = _ACCOUNTS.where(users.c.id == bindparam("user_id"))
+_USER_BY_EMAIL: Final = _ACCOUNTS.where(users.c.email == bindparam("email"))
+_ADD: Final = insert(users).values(column_parameters(users, *_ACCOUNT)).returning(users.c.id)
+_REPLACE: Final = update(users).values(column_parameters(users, *_ACCOUNT)).where(users.c.id == bindparam("user_id"))
+
+
+class _SqlUserReader(UserReader):
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def find(self, user_id: int) -> User | None:
+        rows = await self._database.read(_USER, user_id=known_id(user_id))
+        return _user(rows[0], self._database.read_time) if rows else None
+
+    async def find_by_email(self, email: str) -> User | None:
+        rows = await self._database.read(_USER_BY_EMAIL, email=email)
+        return _user(rows[0], self._database.read_time) if rows else None
+
+    async def list(self) -> Sequence[User]:
+        return [_user(row, self._database.read_time) for row in await self._database.read(_USERS)]
+
+
+class _SqlUserRepository(UserRepository):
+    """The user whose row the transaction has locked."""
+
+    def __init__(self, user_id: int, transaction: Transaction, read_time: Callable[[Any], datetime]) -> None:
+        self._user_id = user_id
+        self._transaction = transaction
+        self._read_time = read_time
+
+    async def get(self, user_id: int) -> User:
+        self._check_is_locked(user_id)
+        rows = await self._transaction.fetch(_USER, user_id=user_id)
+        return _user(rows[0], self._read_time)
+
+    async def replace(self, user: User) -> None:
+        self._check_is_locked(user.id)
+        with _refusing_email(user.email):
+            await self._transaction.fetch(_REPLACE, user_id=user.id, **_columns(user))
+
+    def _check_is_locked(self, user_id: int) -> None:
+        if user_id != self._user_id:
+            raise UserNotFound(user_id)
+
+
+class SqlAccountStore(AccountStore):
+    """Keeps accounts in a database, whose tables the newest migration has made."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._view = AccountView(_SqlUserReader(database))
+
+    def read(self) -> AbstractAsyncContextManager[AccountView]:
+        # Each statement acquires a connection of its own.
+        return nullcontext(self._view)
+
+    @asynccontextmanager
+    async def write(self, user_id: int) -> AsyncIterator[AccountWork]:
+        async with self._database.transaction(row=RowLock(users, known_id(user_id))) as transaction:
+            if not transaction.has_row:
+                raise UserNotFound(user_id)
+            yield AccountWork(_SqlUserRepository(user_id, transaction, self._database.read_time))
+
+    async def add_user(self, *, email: str, password_hash: str, at: datetime) -> User:
+        at = at.astimezone(UTC)
+        with _refusing_email(email):
+            rows = await self._database.write(
+                _ADD, email=email, password_hash=password_hash, is_active=True, created_at=at, updated_at=at
+            )
+        return User(id=rows[0]["id"], email=email, password_hash=password_hash, created_at=at, updated_at=at)
+
+
+@contextmanager
+def _refusing_email(email: str) -> Iterator[None]:
+    """A block whose statement may meet the e-mail of another user.
+
+    Raises:
+        EmailTaken: it did.
+    """
+    try:
+        yield
+    except ConstraintBroken as error:
+        if error.constraint != _EMAIL_UNIQUE:
+            raise
+        raise EmailTaken(email) from error
+
+
+def _user(row: Row, read_time: Callable[[Any], datetime]) -> User:
+    return User(
+        id=row["id"],
+        email=row["email"],
+        password_hash=row["password_hash"],
+        is_active=bool(row["is_active"]),
+        created_at=read_time(row["created_at"]),
+        updated_at=read_time(row["updated_at"]),
+    )
+
+
+def _columns(user: User) -> dict[str, Any]:
+    return {name: getattr(user, name) for name in _ACCOUNT}

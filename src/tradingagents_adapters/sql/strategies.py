@@ -1,0 +1,195 @@
+"""Owners' strategies in an SQL database: each method of a repository is one round trip."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Final
+
+from sqlalchemy import Select, bindparam, select, true
+
+from tradingagents_adapters.sql.columns import known_id
+from tradingagents_adapters.sql.database import Database
+from tradingagents_adapters.sql.drivers.driver import Row
+from tradingagents_adapters.sql.errors import ConstraintBroken
+from tradingagents_adapters.sql.strategy_changes import CONTENT, STRATEGY_CHANGES
+from tradingagents_adapters.sql.tables import owners, strategies, unique_constraint
+from tradingagents_adapters.sql.transaction import RowLock, Transaction
+from tradingagents_core.domain.page import PAGE_LIMIT_DEFAULT, Page
+from tradingagents_core.domain.parameters import INTEGER_MAX, Parameters
+from tradingagents_core.domain.strategies import Strategy, StrategyContent
+from tradingagents_core.errors import StrategyNameTaken, StrategyNotFound
+from tradingagents_core.ports import StrategyReader, StrategyRepository, StrategyStore, StrategyView, StrategyWork
+
+_NAME_UNIQUE: Final = unique_constraint(strategies, "owner_id", "name")
+_COLUMNS: Final = [strategies.c[name] for name in ("id", *CONTENT)]
+_STRATEGY: Final = select(*_COLUMNS).where(
+    strategies.c.owner_id == bindparam("owner_id"), strategies.c.id == bindparam("strategy_id")
+)
+
+
+def _page(*, active_only: bool) -> Select[Any]:
+    listed = strategies.c.owner_id == bindparam("owner_id")
+    if active_only:
+        listed &= strategies.c.is_active
+    page = (
+        select(*_COLUMNS)
+        .where(listed)
+        .order_by(strategies.c.id)
+        .limit(bindparam("limit"))
+        .offset(bindparam("skip"))
+        .subquery()
+    )
+    total = owners.c.active_strategy_count if active_only else owners.c.strategy_count
+    # One statement, so that items and total are of the same moment; an empty page still has its total.
+    return (
+        select(page, total.label("total"))
+        .select_from(owners.outerjoin(page, true()))
+        .where(owners.c.id == bindparam("owner_id"))
+        .order_by(page.c.id)
+    )
+
+
+_PAGE: Final = {active_only: _page(active_only=active_only) for active_only in (False, True)}
+
+
+class _SqlStrategyReader(StrategyReader):
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, *, owner_id: int, strategy_id: int) -> Strategy:
+        rows = await self._database.read(_STRATEGY, owner_id=known_id(owner_id), strategy_id=known_id(strategy_id))
+        if not rows:
+            raise StrategyNotFound(strategy_id)
+        return _strategy(rows[0], owner_id, self._database.read_time)
+
+    async def list(self, *, owner_id: int, skip: int, limit: int, active_only: bool) -> Page[Strategy]:
+        rows = await self._database.read(
+            _PAGE[active_only],
+            # A page of the longest strategies is as much as the network carries in some time.
+            patience=max(1, limit // PAGE_LIMIT_DEFAULT),
+            owner_id=known_id(owner_id),
+            skip=min(skip, INTEGER_MAX),
+            limit=limit,
+        )
+        read_time = self._database.read_time
+        items = [_strategy(row, owner_id, read_time) for row in rows if row["id"] is not None]
+        return Page(items=items, total=rows[0]["total"] if rows else 0, skip=skip, limit=limit)
+
+
+class _SqlStrategyRepository(StrategyRepository):
+    """The strategies of the owner whose row the transaction has locked."""
+
+    def __init__(self, owner_id: int, transaction: Transaction, database: Database) -> None:
+        self._owner_id = owner_id
+        self._fetch = transaction.fetch
+        self._changes = STRATEGY_CHANGES[database.dialect_name]
+        self._read_time = database.read_time
+
+    async def get(self, strategy_id: int) -> Strategy:
+        rows = await self._fetch(_STRATEGY, owner_id=self._owner_id, strategy_id=known_id(strategy_id))
+        if not rows:
+            raise StrategyNotFound(strategy_id)
+        return _strategy(rows[0], self._owner_id, self._read_time)
+
+    async def add(self, content: StrategyContent, *, at: datetime) -> Strategy:
+        at = at.astimezone(UTC)
+        with _refusing_name(content.name):
+            rows = await self._fetch(
+                *self._changes.add, of_owner=self._owner_id, **_columns(content), created_at=at, updated_at=at
+            )
+        return Strategy.created(content, id=rows[0]["id"], owner_id=self._owner_id, at=at)
+
+    async def replace(self, strategy: Strategy) -> None:
+        if strategy.owner_id != self._owner_id:
+            raise StrategyNotFound(strategy.id)
+        with _refusing_name(strategy.name):
+            replaced = await self._fetch(
+                *self._changes.replace,
+                of_owner=self._owner_id,
+                strategy_id=known_id(strategy.id),
+                **_columns(strategy),
+                created_at=strategy.created_at,
+                updated_at=strategy.updated_at,
+            )
+        if not replaced:
+            raise StrategyNotFound(strategy.id)
+
+    async def remove(self, strategy_id: int) -> None:
+        if not await self._fetch(*self._changes.remove, of_owner=self._owner_id, strategy_id=known_id(strategy_id)):
+            raise StrategyNotFound(strategy_id)
+
+
+class _Block(AbstractAsyncContextManager[StrategyWork]):
+    """A writing block: a transaction that begins by locking the owner's row, and makes it first where there is none."""
+
+    def __init__(self, database: Database, owner_id: int) -> None:
+        self._database = database
+        self._owner_id = owner_id
+        self._transaction = database.transaction(row=RowLock(owners, owner_id, make=_make_owner(owner_id)))
+
+    async def __aenter__(self) -> StrategyWork:
+        transaction = await self._transaction.__aenter__()
+        return StrategyWork(_SqlStrategyRepository(self._owner_id, transaction, self._database))
+
+    async def __aexit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._transaction.end(error)
+
+
+class SqlStrategyStore(StrategyStore):
+    """Keeps owners' strategies in a database, whose tables the newest migration has made."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._view = StrategyView(_SqlStrategyReader(database))
+
+    def read(self) -> AbstractAsyncContextManager[StrategyView]:
+        # Each statement acquires a connection of its own.
+        return nullcontext(self._view)
+
+    def write(self, owner_id: int) -> AbstractAsyncContextManager[StrategyWork]:
+        return _Block(self._database, owner_id)
+
+
+def _make_owner(owner_id: int) -> str:
+    return f"INSERT INTO {owners.name} VALUES ({owner_id:d}, 0, 0) ON CONFLICT DO NOTHING"  # noqa: S608
+
+
+@contextmanager
+def _refusing_name(name: str) -> Iterator[None]:
+    """A block whose statement may meet the name of another strategy.
+
+    Raises:
+        StrategyNameTaken: it did.
+    """
+    try:
+        yield
+    except ConstraintBroken as error:
+        if error.constraint != _NAME_UNIQUE:
+            raise
+        raise StrategyNameTaken(name) from error
+
+
+def _strategy(row: Row, owner_id: int, read_time: Callable[[Any], datetime]) -> Strategy:
+    strategy_id, name, description, parameters, is_active, created_at, updated_at, *_ = row
+    return Strategy(
+        id=strategy_id,
+        owner_id=owner_id,
+        name=name,
+        description=description,
+        parameters=Parameters.from_store(parameters),
+        is_active=bool(is_active),
+        created_at=read_time(created_at),
+        updated_at=read_time(updated_at),
+    )
+
+
+def _columns(content: StrategyContent) -> dict[str, Any]:
+    return {
+        "name": content.name,
+        "description": content.description,
+        "parameters": content.parameters.json,
+        "is_active": content.is_active,
+    }

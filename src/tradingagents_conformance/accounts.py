@@ -1,0 +1,392 @@
+"""What every store of accounts does, as tests."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import cast
+
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tradingagents_conformance.blocks import BlocksContract
+from tradingagents_conformance.examples import CHANGED, CREATED, FOREIGN_IDS, add_user, exact, refused, repeatable
+from tradingagents_conformance.histories.accounts import AccountHistories
+from tradingagents_conformance.histories.blocks import LeftOnPurpose
+from tradingagents_conformance.histories.machine import Exploration
+from tradingagents_conformance.opening import OpenAccountStore
+from tradingagents_core.domain.accounts import User
+from tradingagents_core.errors import EmailTaken, UserNotFound
+from tradingagents_core.ports import AccountStore
+
+_log = logging.getLogger(__name__)
+
+
+class AccountStoreContract(BlocksContract):
+    """Every sentence of `UserReader`, `UserRepository` and `AccountStore`.
+
+    A subclass gives the fixture `open_store`, and may set the attributes of `BlocksContract`.
+    """
+
+    @pytest.fixture
+    def open_store(self) -> OpenAccountStore:
+        """To be given by the author of the store."""
+        raise NotImplementedError("a subclass of AccountStoreContract gives the fixture open_store")
+
+    @pytest.fixture
+    async def store(self, open_store: OpenAccountStore) -> AsyncIterator[AccountStore]:
+        async with open_store() as store:
+            yield store
+
+    @pytest.fixture
+    async def ann(self, store: AccountStore) -> User:
+        return await add_user(store, "ann@example.com")
+
+    @pytest.fixture
+    async def bob(self, store: AccountStore) -> User:
+        return await add_user(store, "bob@example.com")
+
+    # Reading
+
+    async def test_a_user_is_read_as_it_was_stored(self, store: AccountStore) -> None:
+        user = await add_user(store, "ann@example.com", password_hash="$argon2id$" + "x" * 300)
+
+        async with store.read() as view:
+            by_id, by_email = await view.users.find(user.id), await view.users.find_by_email("ann@example.com")
+        assert by_id is not None
+        assert by_email is not None
+        assert exact(by_id) == exact(by_email) == exact(user)
+        assert (user.email, user.password_hash) == ("ann@example.com", "$argon2id$" + "x" * 300)
+
+    async def test_times_come_back_aware_and_in_utc(self, store: AccountStore, ann: User) -> None:
+        read = await _read(store, ann.id)
+
+        assert (read.created_at.utcoffset(), read.updated_at.utcoffset()) == (timedelta(0), timedelta(0))
+
+    async def test_microseconds_come_back(self, store: AccountStore, ann: User) -> None:
+        read = await _read(store, ann.id)
+
+        assert (read.created_at.microsecond, read.updated_at.microsecond) == (CREATED.microsecond, CREATED.microsecond)
+
+    async def test_what_has_been_read_stays_as_it_is(self, store: AccountStore, ann: User) -> None:
+        async with store.read() as view:
+            users = await view.users.list()
+        async with store.write(ann.id) as work:
+            await work.users.replace(ann.deactivated(at=CHANGED))
+        await add_user(store, "new@example.com")
+        async with store.read() as view:
+            await view.users.list()
+
+        assert list(users) == [ann]
+
+    async def test_nobody_has_an_id_that_was_not_given(self, store: AccountStore, ann: User) -> None:
+        async with store.read() as view:
+            found = {user_id: await view.users.find(user_id) for user_id in FOREIGN_IDS}
+        assert found == dict.fromkeys(FOREIGN_IDS)
+
+    async def test_an_email_finds_nobody_where_there_is_none(self, store: AccountStore, ann: User) -> None:
+        async with store.read() as view:
+            assert await view.users.find_by_email("nobody@example.com") is None
+
+    async def test_users_are_listed_oldest_first(self, store: AccountStore) -> None:
+        users = [await add_user(store, f"{name}@example.com") for name in ("c", "a", "b")]
+
+        async with store.read() as view:
+            assert list(await view.users.list()) == users
+
+    async def test_a_change_does_not_move_a_user_in_the_list(self, store: AccountStore, ann: User, bob: User) -> None:
+        changed = replace(ann, email="z@example.com")
+        await _replace(store, changed)
+
+        async with store.read() as view:
+            assert list(await view.users.list()) == [changed, bob]
+
+    # New users
+
+    async def test_a_new_user_is_active_and_created_and_updated_at_the_given_time(self, store: AccountStore) -> None:
+        user = await store.add_user(email="ann@example.com", password_hash="hash", at=CHANGED)
+
+        assert (user.is_active, user.created_at, user.updated_at) == (True, CHANGED, CHANGED)
+
+    async def test_a_new_users_id_is_greater_than_every_earlier_one(
+        self, store: AccountStore, ann: User, bob: User
+    ) -> None:
+        with refused(EmailTaken(ann.email)):
+            await add_user(store, ann.email)
+        cid = await add_user(store, "cid@example.com")
+
+        assert ann.id < bob.id < cid.id
+
+    async def test_an_email_belongs_to_one_user(self, store: AccountStore, ann: User) -> None:
+        with refused(EmailTaken(ann.email)):
+            await add_user(store, ann.email)
+
+        async with store.read() as view:
+            assert list(await view.users.list()) == [ann]
+
+    async def test_of_users_at_once_one_gets_the_email(self, store: AccountStore) -> None:
+        attempts = [add_user(store, "cid@example.com") for _ in range(8)]
+        outcomes = await asyncio.wait_for(asyncio.gather(*attempts, return_exceptions=True), self.patience)
+
+        assert sum(isinstance(outcome, User) for outcome in outcomes) == 1
+        assert sum(isinstance(outcome, EmailTaken) for outcome in outcomes) == 7
+
+    # Changing users
+
+    async def test_a_replaced_user_is_read_as_it_was_stored(self, store: AccountStore, ann: User, bob: User) -> None:
+        changed = replace(ann, email="a@example.com", password_hash="other", is_active=False, updated_at=CHANGED)
+        await _replace(store, changed)
+
+        async with store.read() as view:
+            assert [exact(user) for user in await view.users.list()] == [exact(changed), exact(bob)]
+
+    async def test_a_replaced_user_is_found_by_the_new_email_only(self, store: AccountStore, ann: User) -> None:
+        changed = replace(ann, email="a@example.com")
+        await _replace(store, changed)
+
+        async with store.read() as view:
+            assert await view.users.find_by_email("a@example.com") == changed
+            assert await view.users.find_by_email(ann.email) is None
+        assert await add_user(store, ann.email) != ann
+
+    async def test_another_user_cannot_be_replaced(self, store: AccountStore, ann: User, bob: User) -> None:
+        for user_id in (bob.id, *FOREIGN_IDS):
+            with refused(UserNotFound(user_id)):
+                async with store.write(ann.id) as work:
+                    await work.users.replace(replace(ann, id=user_id, email="new@example.com"))
+
+        async with store.read() as view:
+            assert list(await view.users.list()) == [ann, bob]
+
+    async def test_a_user_cannot_take_the_email_of_another(self, store: AccountStore, ann: User, bob: User) -> None:
+        with refused(EmailTaken(ann.email)):
+            await _replace(store, replace(bob, email=ann.email))
+
+        assert await _read(store, bob.id) == bob
+
+    async def test_a_user_keeps_their_own_email(self, store: AccountStore, ann: User) -> None:
+        changed = replace(ann, password_hash="other", updated_at=CHANGED)
+        await _replace(store, changed)
+
+        async with store.read() as view:
+            assert await view.users.find_by_email(ann.email) == changed
+
+    async def test_of_a_new_user_and_a_change_at_once_one_gets_the_email(self, store: AccountStore, ann: User) -> None:
+        for number in range(4):
+            email = f"{number}@example.com"
+            attempts = [_replace(store, replace(ann, email=email)), add_user(store, email)]
+            outcomes = await asyncio.wait_for(asyncio.gather(*attempts, return_exceptions=True), self.patience)
+
+            assert sum(isinstance(outcome, EmailTaken) for outcome in outcomes) == 1
+            assert sum(isinstance(outcome, BaseException) for outcome in outcomes) == 1
+
+    # Blocks
+
+    async def test_nobodys_block_is_not_entered(self, store: AccountStore, ann: User) -> None:
+        entered = []
+        for user_id in FOREIGN_IDS:
+            with refused(UserNotFound(user_id)):
+                async with store.write(user_id):
+                    entered.append(user_id)
+
+        assert entered == []
+        await asyncio.wait_for(_replace(store, ann.deactivated(at=CHANGED)), self.patience)
+
+    async def test_a_block_reads_its_user_as_of_now(self, store: AccountStore, ann: User) -> None:
+        async with store.write(ann.id) as work:
+            assert exact(await work.users.get(ann.id)) == exact(ann)
+        await _replace(store, ann.deactivated(at=CHANGED))
+
+        async with store.write(ann.id) as work:
+            assert exact(await work.users.get(ann.id)) == exact(ann.deactivated(at=CHANGED))
+
+    async def test_a_block_reads_no_other_user(self, store: AccountStore, ann: User, bob: User) -> None:
+        for user_id in (bob.id, *FOREIGN_IDS):
+            with refused(UserNotFound(user_id)):
+                async with store.write(ann.id) as work:
+                    await work.users.get(user_id)
+
+    async def test_a_block_sees_its_own_changes(self, store: AccountStore, ann: User) -> None:
+        changed = replace(ann, email="a@example.com", updated_at=CHANGED)
+        async with store.write(ann.id) as work:
+            await work.users.replace(changed)
+            assert await work.users.get(ann.id) == changed
+            await work.users.replace(ann)
+            assert await work.users.get(ann.id) == ann
+            await work.users.replace(changed)
+
+        assert await _read(store, ann.id) == changed
+
+    async def test_nothing_in_a_block_is_kept_that_an_exception_leaves(self, store: AccountStore, ann: User) -> None:
+        with pytest.raises(LeftOnPurpose):
+            async with store.write(ann.id) as work:
+                await work.users.replace(replace(ann, email="a@example.com"))
+                await work.users.replace(replace(ann, email="b@example.com", is_active=False))
+                raise LeftOnPurpose
+
+        assert await _read(store, ann.id) == ann
+        # An e-mail that was not kept is nobody's.
+        assert (await add_user(store, "a@example.com")).email == "a@example.com"
+
+    async def test_nothing_in_a_block_is_kept_that_a_refusal_leaves(
+        self, store: AccountStore, ann: User, bob: User
+    ) -> None:
+        with refused(EmailTaken(bob.email)):
+            async with store.write(ann.id) as work:
+                await work.users.replace(ann.deactivated(at=CHANGED))
+                await work.users.replace(replace(ann, email=bob.email))
+
+        assert await _read(store, ann.id) == ann
+
+    async def test_a_reading_block_does_not_see_what_is_not_committed(self, store: AccountStore, ann: User) -> None:
+        changed = replace(ann, email="a@example.com", is_active=False)
+        async with store.write(ann.id) as work:
+            await work.users.replace(changed)
+            async with asyncio.timeout(self.patience), store.read() as view:
+                assert await view.users.find(ann.id) == ann
+                assert await view.users.find_by_email(ann.email) == ann
+                assert list(await view.users.list()) == [ann]
+
+        assert await _read(store, ann.id) == changed
+
+    async def test_a_reading_block_makes_no_writer_wait(self, store: AccountStore, ann: User) -> None:
+        async with store.read() as view:
+            await view.users.find(ann.id)
+            await asyncio.wait_for(_replace(store, ann.deactivated(at=CHANGED)), self.patience)
+            await asyncio.wait_for(add_user(store, "new@example.com"), self.patience)
+
+    async def test_blocks_of_one_user_wait_for_each_other(self, store: AccountStore, ann: User) -> None:
+        async with store.write(ann.id) as work:
+            later = asyncio.ensure_future(_lengthen_hash(store, ann.id, "+later"))
+            await asyncio.wait({later}, timeout=self.a_while)
+            assert not later.done()
+            await work.users.replace(replace(ann, password_hash=f"{ann.password_hash}+sooner"))
+        await asyncio.wait_for(later, self.patience)
+
+        assert (await _read(store, ann.id)).password_hash == f"{ann.password_hash}+sooner+later"
+
+    async def test_no_change_is_lost_between_overlapping_blocks(self, store: AccountStore, ann: User) -> None:
+        lengthening = [_lengthen_hash(store, ann.id, "+") for _ in range(12)]
+        await asyncio.wait_for(asyncio.gather(*lengthening), self.patience)
+
+        assert (await _read(store, ann.id)).password_hash == ann.password_hash + "+" * 12
+
+    async def test_a_cancelled_caller_leaves_a_block_whole_or_undone_and_nothing_locked(
+        self, store: AccountStore, ann: User
+    ) -> None:
+        async def change_twice(number: int) -> None:
+            async with store.write(ann.id) as work:
+                for half in ("first", "second"):
+                    await work.users.replace(replace(ann, password_hash=f"{half} {number}"))
+
+        kept = ann.password_hash
+        for number in range(12):
+            caller = asyncio.ensure_future(change_twice(number))
+            for _ in range(number * number):
+                await asyncio.sleep(0)
+            caller.cancel()
+            await asyncio.wait({caller}, timeout=self.patience)
+
+            assert caller.done()
+            now_kept = (await asyncio.wait_for(_read(store, ann.id), self.patience)).password_hash
+            assert now_kept in (kept, f"second {number}")
+            kept = now_kept
+        await asyncio.wait_for(_replace(store, ann), self.patience)
+
+    async def test_a_cancelled_caller_leaves_a_new_user_whole_or_none(self, store: AccountStore) -> None:
+        for number in range(12):
+            email = f"{number}@example.com"
+            caller = asyncio.ensure_future(add_user(store, email))
+            for _ in range(number * number):
+                await asyncio.sleep(0)
+            caller.cancel()
+            await asyncio.wait({caller}, timeout=self.patience)
+
+            assert caller.done()
+            async with store.read() as view:
+                found = await asyncio.wait_for(view.users.find_by_email(email), self.patience)
+                listed = await asyncio.wait_for(view.users.list(), self.patience)
+            assert [user for user in listed if user.email == email] == ([found] if found else [])
+        await asyncio.wait_for(add_user(store, "next@example.com"), self.patience)
+
+    @pytest.mark.parametrize("done", [1, 2, 3])
+    async def test_nothing_in_a_block_is_kept_that_is_cancelled_between_its_changes(
+        self, store: AccountStore, ann: User, done: int
+    ) -> None:
+        reached = asyncio.Event()
+
+        async def change_some_and_wait() -> None:
+            async with store.write(ann.id) as work:
+                for number in range(done):
+                    await work.users.replace(replace(ann, password_hash=f"{number}"))
+                reached.set()
+                await asyncio.Event().wait()
+
+        caller = asyncio.ensure_future(change_some_and_wait())
+        await asyncio.wait_for(reached.wait(), self.patience)
+        caller.cancel()
+        await asyncio.wait({caller}, timeout=self.patience)
+
+        assert caller.cancelled()
+        assert await asyncio.wait_for(_read(store, ann.id), self.patience) == ann
+
+    async def test_a_block_cancelled_while_it_waits_leaves_nothing_locked(self, store: AccountStore, ann: User) -> None:
+        async with store.write(ann.id):
+            waiting = [asyncio.ensure_future(_lengthen_hash(store, ann.id, end)) for end in ("+a", "+b", "+c")]
+            await asyncio.wait(waiting, timeout=self.a_while)
+            waiting[0].cancel()
+            waiting[2].cancel()
+        await asyncio.wait(waiting, timeout=self.patience)
+
+        assert [caller.done() for caller in waiting] == [True, True, True]
+        kept = await asyncio.wait_for(_read(store, ann.id), self.patience)
+        assert kept.password_hash == f"{ann.password_hash}+b"
+        await asyncio.wait_for(_replace(store, ann), self.patience)
+
+    async def test_many_cancelled_callers_leave_nothing_open(self, store: AccountStore, ann: User) -> None:
+        for _ in range(40):
+            callers = [
+                asyncio.ensure_future(_read(store, ann.id)),
+                asyncio.ensure_future(_replace(store, ann)),
+                asyncio.ensure_future(add_user(store, ann.email)),
+            ]
+            await asyncio.sleep(0)
+            for caller in callers:
+                caller.cancel()
+            await asyncio.wait_for(asyncio.gather(*callers, return_exceptions=True), self.patience)
+
+        await asyncio.wait_for(_replace(store, ann.deactivated(at=CHANGED)), self.patience)
+        await asyncio.wait_for(add_user(store, "next@example.com"), self.patience)
+
+    # Everything at once
+
+    def test_random_histories_go_as_with_plain_dictionaries(self, open_store: OpenAccountStore) -> None:
+        exploration = Exploration(patience=self.patience)
+        run_state_machine_as_test(
+            # A factory will do (its docstring says so), though its annotation wants a class.
+            cast(type[AccountHistories], lambda: AccountHistories(open_store, exploration)),
+            settings=settings(repeatable(self.histories), stateful_step_count=self.history_length),
+        )
+        _log.info("Explored %s", exploration)
+
+
+async def _read(store: AccountStore, user_id: int) -> User:
+    async with store.read() as view:
+        user = await view.users.find(user_id)
+    assert user is not None
+    return user
+
+
+async def _replace(store: AccountStore, user: User) -> None:
+    async with store.write(user.id) as work:
+        await work.users.replace(user)
+
+
+async def _lengthen_hash(store: AccountStore, user_id: int, end: str) -> None:
+    """Change what is there, with a turn for others between reading and writing."""
+    async with store.write(user_id) as work:
+        user = await work.users.get(user_id)
+        await asyncio.sleep(0)
+        await work.users.replace(replace(user, password_hash=f"{user.password_hash}{end}"))

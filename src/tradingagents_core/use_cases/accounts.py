@@ -1,0 +1,200 @@
+"""Accounts: who may log in."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+from tradingagents_core.domain.accounts import User, is_email, new_password, normalize_email
+from tradingagents_core.errors import EmailTaken, UserNotFound
+from tradingagents_core.ports import AccountStore, AccountWork, Callers, Clock, PasswordHasher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateUser:
+    """Give somebody an account that can be used at once.
+
+    Raises:
+        InvalidInput: e-mail or password break a rule of the domain.
+        EmailTaken: there is an account with this e-mail, compared in lower case.
+        StoreUnavailable: the store is away or busy; the account may have been stored or not.
+    """
+
+    store: AccountStore
+    passwords: PasswordHasher
+    clock: Clock
+
+    async def __call__(self, *, email: str, password: str) -> User:
+        email = normalize_email(email)
+        password = new_password(password)
+        async with self.store.read() as view:
+            if await view.users.find_by_email(email):
+                raise EmailTaken(email)
+        password_hash = await self.passwords.hash(password)
+        return await self.store.add_user(email=email, password_hash=password_hash, at=self.clock())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListUsers:
+    """Read all accounts, oldest first.
+
+    Raises:
+        StoreUnavailable: the store is away or busy.
+    """
+
+    store: AccountStore
+
+    async def __call__(self) -> Sequence[User]:
+        async with self.store.read() as view:
+            return await view.users.list()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetPassword:
+    """Replace a user's password.
+
+    Raises:
+        InvalidInput: the password breaks a rule of the domain.
+        UserNotFound: nobody has this e-mail.
+        StoreUnavailable: the store is away or busy; the password may have been stored or not.
+    """
+
+    store: AccountStore
+    callers: Callers
+    passwords: PasswordHasher
+    clock: Clock
+
+    async def __call__(self, *, email: str, password: str) -> User:
+        password = new_password(password)
+        found = await _find(self.store, email)
+        password_hash = await self.passwords.hash(password)
+        async with _changing(self.store, self.callers, found.id) as work:
+            user = await work.users.get(found.id)
+            changed = user.with_password_hash(password_hash, at=self.clock())
+            await work.users.replace(changed)
+        return changed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivateUser:
+    """Let a user log in again.
+
+    Raises:
+        UserNotFound: nobody has this e-mail.
+        StoreUnavailable: the store is away or busy; the change may have been stored or not.
+    """
+
+    store: AccountStore
+    callers: Callers
+    clock: Clock
+
+    async def __call__(self, *, email: str) -> User:
+        found = await _find(self.store, email)
+        async with _changing(self.store, self.callers, found.id) as work:
+            user = await work.users.get(found.id)
+            changed = user.activated(at=self.clock())
+            await work.users.replace(changed)
+        return changed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeactivateUser:
+    """Keep a user from logging in, and refuse the tokens that were issued to that user.
+
+    Another process that remembers its callers refuses the tokens once it looks again.
+
+    Raises:
+        UserNotFound: nobody has this e-mail.
+        StoreUnavailable: the store is away or busy; the change may have been stored or not.
+    """
+
+    store: AccountStore
+    callers: Callers
+    clock: Clock
+
+    async def __call__(self, *, email: str) -> User:
+        found = await _find(self.store, email)
+        async with _changing(self.store, self.callers, found.id) as work:
+            user = await work.users.get(found.id)
+            changed = user.deactivated(at=self.clock())
+            await work.users.replace(changed)
+        return changed
+
+
+async def _find(store: AccountStore, email: str) -> User:
+    address = email.lower()
+    if is_email(address):
+        async with store.read() as view:
+            user = await view.users.find_by_email(address)
+            if user is not None:
+                return user
+    raise UserNotFound(email)
+
+
+@asynccontextmanager
+async def _changing(store: AccountStore, callers: Callers, user_id: int) -> AsyncIterator[AccountWork]:
+    """A block that changes a user's account, and forgets the user's callers at its end, kept or not."""
+    try:
+        async with store.write(user_id) as work:
+            yield work
+    finally:
+        await callers.forget(user_id)
+
+
+class NoCallers(Callers):
+    """For a process that answers no callers, such as a command: nobody is found, and nobody has to be forgotten."""
+
+    async def find(self, credential: str) -> None:
+        return None
+
+    async def forget(self, user_id: int) -> None:
+        pass
+
+
+class CreateUserCall(Protocol):
+    """How `CreateUser` is called."""
+
+    async def __call__(self, *, email: str, password: str) -> User: ...
+
+
+class ListUsersCall(Protocol):
+    """How `ListUsers` is called."""
+
+    async def __call__(self) -> Sequence[User]: ...
+
+
+class SetPasswordCall(Protocol):
+    """How `SetPassword` is called."""
+
+    async def __call__(self, *, email: str, password: str) -> User: ...
+
+
+class SetActiveCall(Protocol):
+    """How `ActivateUser` and `DeactivateUser` are called."""
+
+    async def __call__(self, *, email: str) -> User: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountUseCases:
+    """What operators do with accounts. Any field can be another function that is called alike."""
+
+    create: CreateUserCall
+    list: ListUsersCall
+    set_password: SetPasswordCall
+    activate: SetActiveCall
+    deactivate: SetActiveCall
+
+    @classmethod
+    def over(
+        cls, *, store: AccountStore, passwords: PasswordHasher, clock: Clock, callers: Callers | None = None
+    ) -> Self:
+        """The use cases over these adapters; `callers` are left out where the process answers none."""
+        callers = callers or NoCallers()
+        return cls(
+            create=CreateUser(store=store, passwords=passwords, clock=clock),
+            list=ListUsers(store=store),
+            set_password=SetPassword(store=store, callers=callers, passwords=passwords, clock=clock),
+            activate=ActivateUser(store=store, callers=callers, clock=clock),
+            deactivate=DeactivateUser(store=store, callers=callers, clock=clock),
+        )
