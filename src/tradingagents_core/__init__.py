@@ -1,6 +1,6 @@
-"""The rules of the TradingAgents API: users, strategies, and what may be done with them.
+"""The core of the TradingAgents API: users, strategies and their rules.
 
-Needs the standard library only. Everything outside (storage, tokens, hashing, time) comes in through `ports`.
+The core needs the standard library only. Storage, tokens, hashing and time come in through `ports`.
 """
 
 __version__ = "1.0.0"

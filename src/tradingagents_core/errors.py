@@ -1,24 +1,23 @@
-"""Every refusal of the core, in a few families that a driving adapter translates once.
+"""The errors of the core, in a few families. A driving adapter translates each family in one place.
 
-The text of an error is written for the person who meets it and repeats nothing that a stranger sent; the fact itself is
-an attribute.
+The message of an error is written for users, and repeats no input; the facts are attributes.
 """
 
 from typing import Final
 
 LASTING_RETRY_SECONDS: Final = 30
-"""After how many seconds a caller may ask again for what an operator has to mend first."""
+"""Seconds until a caller may try again, when an operator has to fix the cause."""
 
 
 class TradingAgentsError(Exception):
-    """Any refusal that a caller of the core can meet."""
+    """Any error that a caller of the core has to expect."""
 
 
 class InvalidInput(TradingAgentsError):
     """A value breaks a rule of the domain; nothing was stored.
 
-    `field` names the value as the domain does, `rule` is a stable word for programs, and `message` goes on from the
-    name ("should not be blank").
+    `field` is the name of the value in the domain, `rule` is a stable identifier for programs, and `message` continues
+    the name ("should not be blank").
     """
 
     def __init__(self, *, field: str, rule: str, message: str) -> None:
@@ -32,21 +31,21 @@ class AuthenticationFailed(TradingAgentsError):
 
 
 class InvalidCredentials(AuthenticationFailed):
-    """E-mail and password do not belong to an active user; which of the three was wrong is not said."""
+    """No active user has this e-mail and password. The error does not say which of the three is wrong."""
 
     def __init__(self) -> None:
         super().__init__("Incorrect e-mail or password")
 
 
 class InvalidToken(AuthenticationFailed):
-    """The token was not issued here, has expired, or belongs to nobody who may use it."""
+    """The token was not issued by this service, has expired, or its user may not use the service."""
 
     def __init__(self) -> None:
         super().__init__("Invalid or expired token")
 
 
 class TooManyAttempts(TradingAgentsError):
-    """The caller has to wait `retry_after` seconds before the next try."""
+    """The caller has to wait `retry_after` seconds before the next attempt."""
 
     def __init__(self, *, retry_after: int) -> None:
         super().__init__("Too many attempts to log in; try again later")
@@ -54,11 +53,11 @@ class TooManyAttempts(TradingAgentsError):
 
 
 class NotFound(TradingAgentsError):
-    """What was asked for does not exist for this caller."""
+    """The requested object does not exist for this caller."""
 
 
 class StrategyNotFound(NotFound):
-    """The owner has no strategy with this id; somebody else's counts as none."""
+    """The owner has no strategy with this id; another owner may have it."""
 
     def __init__(self, strategy_id: int) -> None:
         super().__init__("Strategy not found")
@@ -66,7 +65,7 @@ class StrategyNotFound(NotFound):
 
 
 class UserNotFound(NotFound):
-    """There is no such user; `user` is the id or e-mail that was looked for."""
+    """No user has this id or e-mail, which is in `user`."""
 
     def __init__(self, user: int | str) -> None:
         super().__init__("User not found")
@@ -74,11 +73,11 @@ class UserNotFound(NotFound):
 
 
 class Conflict(TradingAgentsError):
-    """The change clashes with what is stored already."""
+    """The change conflicts with stored data."""
 
 
 class StrategyNameTaken(Conflict):
-    """The owner has another strategy of exactly this name."""
+    """The owner has another strategy with exactly this name."""
 
     def __init__(self, name: str) -> None:
         super().__init__("You already have a strategy with this name")
@@ -94,10 +93,10 @@ class EmailTaken(Conflict):
 
 
 class Unavailable(TradingAgentsError):
-    """Something the rules depend on is away or busy; the same call may succeed later.
+    """The database or another dependency is unavailable or busy; the same call may succeed later.
 
-    `reason` is what the adapter met, for operators and logs only; `retry_after` is a suggestion in whole seconds;
-    `is_logged` says that the log has the reason already, once for all who meet it. `is_lasting` says that every call
+    `reason` says what happened, for operators and logs only. `retry_after` is a suggestion in whole seconds.
+    `is_logged` says that the log has the reason already, once for all failed calls. `is_lasting` says that every call
     fails until an operator has done what `reason` says.
     """
 
@@ -112,7 +111,7 @@ class Unavailable(TradingAgentsError):
 
 
 class PasswordHasherBusy(Unavailable):
-    """More passwords are waiting to be hashed than would be in reasonable time."""
+    """Too many passwords are waiting to be hashed."""
 
     def __init__(self) -> None:
         super().__init__("Too many logins at once; try again shortly", reason="too many passwords wait to be hashed")
@@ -122,13 +121,16 @@ class LoginTookTooLong(Unavailable):
     """The password could not be checked in time, because the database or the machine is slow."""
 
     def __init__(self) -> None:
-        super().__init__("The login took too long; try again shortly", reason="a login took too long")
+        super().__init__(
+            "The login took too long; try again shortly",
+            reason="the database or the machine is too slow: a password could not be checked in time",
+        )
 
 
 class StoreUnavailable(Unavailable):
-    """The store is away, busy or out of connections.
+    """The store is unavailable, busy or out of connections.
 
-    A change whose block ended with this error may have been kept or not: read before you repeat it.
+    A block that ended with this error may or may not have been committed: read before you repeat the change.
     """
 
     def __init__(self, *, reason: str, retry_after: int = 1, is_logged: bool = False, is_lasting: bool = False) -> None:
@@ -144,7 +146,7 @@ class StoreUnavailable(Unavailable):
 
 
 def explained(error: Exception) -> str:
-    """What the person who runs the service is told: the error, and why where something is unavailable."""
+    """The text of an error for operators, with the reason if a dependency is unavailable."""
     if not isinstance(error, Unavailable):
         return str(error)
     return error.reason if error.is_lasting else f"{error} ({error.reason})"

@@ -1,1 +1,1 @@
-"""What the service is about: frozen objects that are valid from birth."""
+"""The objects of the service. They are frozen, and are checked when they are made."""

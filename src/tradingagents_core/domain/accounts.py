@@ -13,29 +13,34 @@ EMAIL_MAX_LENGTH: Final = 254
 """The longest address that fits a mail path (RFC 5321, 4.5.3.1.3)."""
 
 PASSWORD_MIN_LENGTH: Final = 8
-"""Characters that a new password has at least (NIST SP 800-63B, 5.1.1.2)."""
+"""The minimum number of characters of a new password (NIST SP 800-63B, 5.1.1.2)."""
 
 PASSWORD_MAX_BYTES: Final = 1024
-"""Bytes of UTF-8 that a new password has at most."""
+"""The maximum length of a new password in bytes of UTF-8."""
 
 _TYPED_MAX_BYTES: Final = 4 * PASSWORD_MAX_BYTES
-"""Bytes that a password has at most before it is in its normal form, in which a quarter of them or more are left: some
-Greek letters with two accents shrink to two sevenths."""
+"""The maximum length of a password before normalization, in bytes of UTF-8.
+
+Normalization keeps at least a quarter of the bytes: some Greek letters with two accents shrink to two sevenths.
+"""
 
 _EMAIL: Final = re.compile(r"[^@\s\x00-\x1f\x7f-\x9f\ud800-\udfff]+@[^@\s\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
 
 def is_email(text: str) -> bool:
-    """Whether the text has the form of an address: at most `EMAIL_MAX_LENGTH` characters, one `@` with something before
-    and after it, no white space, control characters or lone surrogates."""
+    """Whether the text has the form of an e-mail address.
+
+    An address has at most `EMAIL_MAX_LENGTH` characters, one `@` with text before and after it, and no white space,
+    control characters or lone surrogates.
+    """
     return len(text) <= EMAIL_MAX_LENGTH and _EMAIL.fullmatch(text) is not None
 
 
 def normalize_email(text: str) -> str:
-    """The form in which e-mail addresses are stored and compared: lower case.
+    """An e-mail address in the form in which addresses are stored and compared: lower case.
 
     Raises:
-        InvalidInput: the text is no address (`is_email`).
+        InvalidInput: the text is not an address (`is_email`).
     """
     email = text.lower()
     if not is_email(email):
@@ -44,10 +49,10 @@ def normalize_email(text: str) -> str:
 
 
 def normalize_password(text: str) -> str:
-    """The form in which a password is hashed and compared: NFC, so that every keyboard types the same one.
+    """A password in the form in which passwords are hashed and compared: NFC, which is the same for every keyboard.
 
-    A text that is too long to be any password in any form stays as it is, since the time that normalization takes may
-    grow with the square of the length.
+    A text longer than any password is returned unchanged, because the time of normalization may grow with the square
+    of the length.
     """
     if len(text.encode(errors="surrogatepass")) > _TYPED_MAX_BYTES:
         return text
@@ -55,11 +60,11 @@ def normalize_password(text: str) -> str:
 
 
 def new_password(text: str) -> str:
-    """A password that may be set, in its normal form.
+    """A password that a user may set, normalized.
 
     Raises:
-        InvalidInput: it has fewer than `PASSWORD_MIN_LENGTH` characters or more than `PASSWORD_MAX_BYTES` bytes, or
-            holds a lone surrogate.
+        InvalidInput: the password has fewer than `PASSWORD_MIN_LENGTH` characters or more than `PASSWORD_MAX_BYTES`
+            bytes, or contains a lone surrogate.
     """
     check_unicode("password", text)
     password = normalize_password(text)
@@ -73,10 +78,10 @@ def new_password(text: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """Somebody with an account. The e-mail is unique and in lower case, times are aware and in UTC.
+    """A person with an account. The e-mail is unique and in lower case; times are aware and in UTC.
 
     Raises:
-        InvalidInput: the e-mail is not in the form that `normalize_email` gives.
+        InvalidInput: the e-mail is not in the form of `normalize_email`.
     """
 
     id: int
@@ -91,7 +96,7 @@ class User:
             raise InvalidInput(field="email", rule="email", message="should be in lower case")
 
     def with_password_hash(self, password_hash: str, *, at: datetime) -> Self:
-        """This user with another password."""
+        """This user with another password hash."""
         return replace(self, password_hash=password_hash, updated_at=max(at, self.updated_at))
 
     def activated(self, *, at: datetime) -> Self:
@@ -99,5 +104,5 @@ class User:
         return replace(self, is_active=True, updated_at=max(at, self.updated_at))
 
     def deactivated(self, *, at: datetime) -> Self:
-        """This user, neither allowed to log in nor to use a token."""
+        """This user, not allowed to log in or to use a token."""
         return replace(self, is_active=False, updated_at=max(at, self.updated_at))

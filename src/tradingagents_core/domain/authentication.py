@@ -1,4 +1,4 @@
-"""Who asks, and the tokens by which a caller is known."""
+"""Callers, and the tokens that identify them."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -9,17 +9,17 @@ from tradingagents_core.errors import InvalidInput
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Somebody who asks for something: the user for whom a use case works.
+    """The user for whom a use case works.
 
-    An embedder with a log-in of their own says who the caller is, and needs no credential.
+    An application with its own log-in creates callers itself, and needs no credentials.
 
     Raises:
-        InvalidInput: the user's id is not 1 to `INTEGER_MAX`.
+        InvalidInput: the user's id is not between 1 and `INTEGER_MAX`.
     """
 
     user_id: int
     expires_at: datetime | None = None
-    """When the credential of this caller expires, aware and in UTC; None where it does not expire."""
+    """When the credential of this caller expires, aware and in UTC; None for a credential that never expires."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.user_id <= INTEGER_MAX:
@@ -28,7 +28,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedToken:
-    """A bearer token, and for how long it is valid from now on."""
+    """A new bearer token, and how long the token is valid."""
 
     access_token: str = field(repr=False)
     lifetime: timedelta
@@ -36,7 +36,7 @@ class IssuedToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenClaims:
-    """What the service vouched for when it issued a token: for whom, when, and until when."""
+    """What a token says: its id, its user, when it was issued and when it expires."""
 
     token_id: str
     user_id: int

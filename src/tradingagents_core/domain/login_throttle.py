@@ -1,12 +1,12 @@
-"""How guessing passwords is slowed down, without locking anybody out who knows theirs.
+"""Throttles the guessing of passwords, without locking out users who know their password.
 
-Failures are counted for an account as tried from one source, for the account from everywhere, and for the source. Once
-a count exceeds what everyday mistakes need, the next try has to wait, twice as long after each further failure. The
-count from everywhere slows down only sources that have failed on the account themselves, so that its owner can log in
-from elsewhere whatever others do.
+Failures are counted for an account from one source, for an account from all sources, and for a source. When a count
+exceeds the number of everyday mistakes, the next attempt has to wait, and each further failure doubles the wait. The
+count of an account from all sources throttles only sources that have failed on this account themselves. The owner of
+the account can log in from another source, whatever attackers do.
 
-A try that is under way counts like a failure until its outcome is known; otherwise guesses that are sent at once would
-all be checked.
+An attempt that is under way counts as a failure until its outcome is known. Otherwise, all guesses sent at the same
+time would be checked.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from ipaddress import IPv6Network, ip_network
 from typing import Final, Self
 
 FREE_FAILURES_FROM_ONE_SOURCE: Final = 10
-"""Failures on one account from one source that cost no waiting."""
+"""Failures on one account from one source that cause no wait."""
 
 FREE_FAILURES_OF_AN_ACCOUNT: Final = 100
 FREE_FAILURES_OF_A_SOURCE: Final = 50
@@ -25,65 +25,70 @@ FREE_FAILURES_OF_A_SOURCE: Final = 50
 LONGEST_WAIT: Final = timedelta(minutes=15)
 
 FORGOTTEN_AFTER: Final = timedelta(hours=1)
-"""How long after the last failure a count starts anew."""
+"""How long a count is valid after its last failure."""
 
 CLOCKS_DIFFER_BY: Final = timedelta(minutes=1)
-"""How far ahead of the clock the last failure may be, because another machine has counted it."""
+"""How far in the future the last failure may be, because the clock of another server is ahead."""
 
 QUEUED_OF_A_SOURCE: Final = 8
-"""Tries of one source that may wait for their turn at once."""
+"""How many attempts of one source may wait in the queue at once."""
 
 QUEUED_ON_AN_ACCOUNT_FROM_ONE_SOURCE: Final = 4
-"""Tries of one source on one account that may wait for their turn at once."""
+"""How many attempts of one source on one account may wait in the queue at once."""
 
 TURN_SECONDS: Final = 3
-"""How long a try waits for its turn."""
+"""How long an attempt may wait in the queue."""
 
 _NETWORK_PREFIX_LENGTHS: Final = {4: 24, 6: 48}
-"""How much of an address says whose network it is: what one customer of a provider may have as a whole."""
+"""The size of a network that one customer of a provider may have, by version of IP."""
 
 
 @dataclass(frozen=True, slots=True)
 class FailureCount:
-    """How many logins have failed under one key, and when the last did."""
+    """How many logins have failed under one key, and when the last login failed."""
 
     count: int
     last_at: datetime
 
     def wait(self, *, free: int, now: datetime) -> timedelta:
-        """How long the next try still has to wait, at most `LONGEST_WAIT`, whatever the clock says."""
+        """How long the next attempt still has to wait: at most `LONGEST_WAIT`, even if the clock has been set back."""
         if self.count < free or self.is_forgotten(now=now):
             return timedelta(0)
-        # From some exponent on it is the longest wait anyway.
+        # The cap keeps the number small: 2**20 seconds are longer than `LONGEST_WAIT` anyway.
         wait = min(timedelta(seconds=2 ** min(self.count - free, 20)), LONGEST_WAIT)
         return min(max(self.last_at + wait - now, timedelta(0)), wait)
 
     def is_forgotten(self, *, now: datetime) -> bool:
-        """Whether the last failure is so long ago that it counts for nothing."""
+        """Whether the last failure is too old to count."""
         return now - self.last_at > FORGOTTEN_AFTER
 
     def is_from_another_clock(self, *, now: datetime) -> bool:
-        """Whether the last failure is so far ahead that the clock must have stepped back since.
+        """Whether the last failure is so far in the future that the clock must have been set back.
 
-        When it really was, nobody can say any more.
+        The true time of the failure is unknown then.
         """
         return self.last_at - now > CLOCKS_DIFFER_BY
 
 
 @dataclass(frozen=True, slots=True)
 class LoginAttempt:
-    """A try to log in, as what it is counted under: keys of equal length that tell nothing about account and source."""
+    """An attempt to log in, as the keys under which its failure is counted.
+
+    The keys have equal length, and reveal neither the account nor the source.
+    """
 
     account_from_source: str
     account: str
     source: str
     network: str
-    """The network that the source belongs to. Failures are not counted under it; it is for taking turns."""
+    """The network of the source, for the queue of logins. Failures are not counted under this key."""
 
     @classmethod
     def of(cls, *, email: str, source: str) -> Self:
-        """The try of this source (an address, or a network that is one client's) on this account, which need not
-        exist."""
+        """The attempt of a source on an account, which need not exist.
+
+        A source is an address, or a network that belongs to one client.
+        """
         return cls(
             account_from_source=_key("both", email, source),
             account=_key("account", email),
@@ -93,41 +98,45 @@ class LoginAttempt:
 
     @property
     def keys(self) -> tuple[str, str, str]:
-        """All that this try is counted under."""
+        """The keys under which this attempt is counted."""
         return self.account_from_source, self.account, self.source
 
     @property
     def keys_of_account(self) -> tuple[str, str]:
-        """What is forgotten when this try succeeds: the counts of its own account.
+        """The keys whose counts are cleared when this attempt succeeds: those of the account.
 
-        The source's stays; otherwise somebody with an account would try those of others without end.
+        The count of the source stays. Otherwise, attackers with an account could clear it by logging in.
         """
         return self.account_from_source, self.account
 
     def wait(
         self, failures: Mapping[str, FailureCount], *, now: datetime, under_way: Mapping[str, int] | None = None
     ) -> timedelta:
-        """How long this try has to wait after these failures, and other tries that are under way, by key."""
-        counts = {key: count for key in self.keys if (count := _with(failures, under_way or {}, key, now)) is not None}
+        """How long this attempt has to wait, given the failures and the other attempts under way, by key."""
+        counts = {
+            key: count
+            for key in self.keys
+            if (count := _count_with_under_way(failures, under_way or {}, key, now)) is not None
+        }
         waits = [timedelta(0)]
-        if own := counts.get(self.account_from_source):
-            waits.append(own.wait(free=FREE_FAILURES_FROM_ONE_SOURCE, now=now))
-            if everybodys := counts.get(self.account):
-                waits.append(everybodys.wait(free=FREE_FAILURES_OF_AN_ACCOUNT, now=now))
+        if from_source := counts.get(self.account_from_source):
+            waits.append(from_source.wait(free=FREE_FAILURES_FROM_ONE_SOURCE, now=now))
+            if from_everywhere := counts.get(self.account):
+                waits.append(from_everywhere.wait(free=FREE_FAILURES_OF_AN_ACCOUNT, now=now))
         if of_source := counts.get(self.source):
             waits.append(of_source.wait(free=FREE_FAILURES_OF_A_SOURCE, now=now))
         return max(waits)
 
     def failures_of_source(self, failures: Mapping[str, FailureCount], *, now: datetime) -> int:
-        """How many recent failures this try's source has."""
+        """How many recent failures the source of this attempt has."""
         count = failures.get(self.source)
         return 0 if count is None or count.is_forgotten(now=now) else count.count
 
 
-def _with(
+def _count_with_under_way(
     failures: Mapping[str, FailureCount], under_way: Mapping[str, int], key: str, now: datetime
 ) -> FailureCount | None:
-    """The count under a key as if all that is under way failed now."""
+    """The count under a key as if all attempts under way failed now."""
     more = under_way.get(key, 0)
     before = failures.get(key)
     if not more:
@@ -147,6 +156,6 @@ def _network(source: str) -> str:
 
 
 def _key(*parts: str) -> str:
-    # With the length of each, so that no part can pass for another's end.
+    # The length of each part makes the text unambiguous.
     text = "".join(f"{len(part)}:{part}" for part in parts)
     return sha256(text.encode(errors="surrogatepass")).hexdigest()

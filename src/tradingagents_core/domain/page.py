@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Some items of a list, from `skip` on and at most `limit`; `total` counts the whole list."""
+    """At most `limit` items of a list, after the first `skip` items. `total` counts the whole list."""
 
     items: Sequence[T]
     total: int

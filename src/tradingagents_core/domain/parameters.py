@@ -1,4 +1,4 @@
-"""The parameters of a strategy: any JSON object within limits, kept value for value and key order for key order."""
+"""The parameters of a strategy: any JSON object within limits. Values and the order of keys are kept exactly."""
 
 import json
 import math
@@ -11,10 +11,10 @@ from tradingagents_core.errors import InvalidInput
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 
 PARAMETERS_MAX_BYTES: Final = 64 * 1024
-"""The longest parameters: bytes of their compact JSON text in UTF-8."""
+"""The maximum length of parameters as compact JSON text, in bytes of UTF-8."""
 
 PARAMETERS_MAX_DEPTH: Final = 32
-"""How deep objects and arrays may be nested, the parameters themselves being the first level."""
+"""The maximum depth of nested objects and arrays. The parameters themselves are the first level."""
 
 INTEGER_MIN: Final = -(2**63)
 INTEGER_MAX: Final = 2**63 - 1
@@ -26,12 +26,13 @@ _JSON_TYPES: Final = frozenset({dict, list, str, int, float, bool, NoneType})
 class Parameters:
     """An immutable JSON object, held as its compact JSON text.
 
-    Two are equal when they hold the same values under the same keys in the same order; `1`, `1.0` and `true` differ.
+    Two `Parameters` are equal when they have the same values under the same keys in the same order. `1`, `1.0` and
+    `true` differ.
 
     Raises:
         InvalidInput: `value` is not a JSON object (exactly dict, list, str, int, float, bool and None), is nested
-            deeper than `PARAMETERS_MAX_DEPTH` or longer than `PARAMETERS_MAX_BYTES`, or holds a number that is not
-            finite, an integer beyond 64 bits or a lone surrogate.
+            deeper than `PARAMETERS_MAX_DEPTH` or longer than `PARAMETERS_MAX_BYTES`, or contains a number that is
+            not finite, an integer beyond 64 bits or a lone surrogate.
     """
 
     __slots__ = ("_json",)
@@ -39,7 +40,7 @@ class Parameters:
     def __init__(self, value: object) -> None:
         if type(value) is not dict:
             _refuse("dict_type", "should be a JSON object")
-        # Written before it is checked, since writing is fast and checking is not: a long text is not worth a look.
+        # The text is made first, because checking is slower: a value that is too long needs no further check.
         text = _json_text(value)
         if text is not None and len(text) > PARAMETERS_MAX_BYTES:
             _refuse_too_large()
@@ -51,7 +52,7 @@ class Parameters:
 
     @classmethod
     def from_store(cls, text: str) -> Self:
-        """Parameters from the `json` of others, without checking them again: for stores only."""
+        """Parameters from the `json` of other parameters. Nothing is checked: for stores only."""
         parameters = cls.__new__(cls)
         parameters._json = text  # noqa: SLF001
         return parameters
@@ -62,7 +63,7 @@ class Parameters:
         return self._json
 
     def to_dict(self) -> dict[str, JsonValue]:
-        """A fresh copy to read or to change; it shares nothing with these parameters."""
+        """A copy; changing the copy does not change these parameters."""
         return cast(dict[str, JsonValue], json.loads(self._json))
 
     def __eq__(self, other: object) -> bool:
@@ -76,7 +77,7 @@ class Parameters:
 
 
 def _json_text(value: dict[Any, Any]) -> str | None:
-    """The compact JSON text of a value; None where a part of it has no such text, which `_check` finds."""
+    """The compact JSON text of a value; None if a part of the value is not JSON, which `_check` refuses."""
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError):

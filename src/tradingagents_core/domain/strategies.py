@@ -14,12 +14,12 @@ DESCRIPTION_MAX_LENGTH: Final = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StrategyContent:
-    """What an owner writes down for a strategy.
+    """The fields of a strategy that its owner sets.
 
     Raises:
-        InvalidInput: the name is not 1 to `NAME_MAX_LENGTH` characters with one that is no white space, or holds a
-            control character; the description is longer than `DESCRIPTION_MAX_LENGTH` or holds NUL; either holds a lone
-            surrogate.
+        InvalidInput: the name is not 1 to `NAME_MAX_LENGTH` characters long, is only white space, or contains a
+            control character; the description is longer than `DESCRIPTION_MAX_LENGTH` or contains NUL; either text
+            contains a lone surrogate.
     """
 
     name: str
@@ -41,7 +41,7 @@ class StrategyContent:
 
 
 class StrategyChanges(TypedDict, total=False):
-    """The fields of a strategy that its owner sends to change it; what is not sent stays as it is."""
+    """The fields of a strategy to change. Fields that are left out stay as they are."""
 
     name: str
     description: str | None
@@ -51,7 +51,7 @@ class StrategyChanges(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strategy(StrategyContent):
-    """A stored strategy. Its name is unique among its owner's strategies, its times are aware and in UTC."""
+    """A stored strategy. Its name is unique among its owner's strategies; its times are aware and in UTC."""
 
     id: int
     owner_id: int
@@ -73,13 +73,13 @@ class Strategy(StrategyContent):
         )
 
     def changed(self, *, at: datetime, **changes: Unpack[StrategyChanges]) -> Self:
-        """This strategy with `changes`, last updated `at` (or when it was before, should the clock have gone back).
+        """This strategy with `changes`, updated `at`; `updated_at` never moves back, even if the clock was set back.
 
-        Where no change differs from what is there, it is this strategy as it was.
+        If no change differs from the present values, the strategy is returned as it is.
 
         Raises:
             InvalidInput: a change breaks a rule of `StrategyContent`.
-            TypeError: a change is none of `StrategyChanges`, such as another owner.
+            TypeError: a change is not a field of `StrategyChanges`, such as the owner.
         """
         if not changes.keys() <= StrategyChanges.__annotations__.keys():
             raise TypeError(f"only {', '.join(StrategyChanges.__annotations__)} of a strategy can be changed")

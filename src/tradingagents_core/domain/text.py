@@ -1,4 +1,4 @@
-"""What every text in the domain has in common: characters that any store can keep and any answer can carry."""
+"""Checks for texts: every store can keep the characters, and every response can carry them."""
 
 import re
 from typing import Final
@@ -23,20 +23,20 @@ def check_length(field: str, text: str, *, minimum: int = 0, maximum: int | None
 
 
 def check_unicode(field: str, text: str) -> None:
-    """Refuse lone surrogates, which are no characters and have no UTF-8 form (RFC 3629, 3).
+    """Refuse lone surrogates, which are not characters and have no UTF-8 form (RFC 3629, 3).
 
     Raises:
-        InvalidInput: the text holds a lone surrogate.
+        InvalidInput: the text contains a lone surrogate.
     """
     if not text.isascii() and _SURROGATE.search(text):
         raise InvalidInput(field=field, rule="string_unicode", message="should not contain lone surrogates")
 
 
 def check_no_control_characters(field: str, text: str) -> None:
-    """Refuse control characters (Unicode category Cc), line breaks and NUL among them.
+    """Refuse control characters (Unicode category Cc), including line breaks and NUL.
 
     Raises:
-        InvalidInput: the text holds a control character.
+        InvalidInput: the text contains a control character.
     """
     if not text.isprintable() and _CONTROL.search(text):
         raise InvalidInput(field=field, rule="control_character", message="should not contain control characters")

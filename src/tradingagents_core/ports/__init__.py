@@ -1,4 +1,4 @@
-"""What the rules ask of the outside world. Each docstring is the contract that every adapter keeps."""
+"""The interfaces that the core needs. Each docstring is a contract that every adapter keeps."""
 
 from tradingagents_core.ports.accounts import (
     AccountStore,

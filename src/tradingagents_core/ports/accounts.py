@@ -1,4 +1,4 @@
-"""Where accounts are kept, and how their passwords are hashed."""
+"""Storage of accounts, and hashing of their passwords."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -10,19 +10,19 @@ from tradingagents_core.domain.accounts import User
 
 
 class UserReader(ABC):
-    """Reads users that have been committed.
+    """Reads committed users.
 
-    What is read equals what was stored, microseconds included. What has been read stays as it is, whatever is stored
-    later.
+    Users are read exactly as they were stored, microseconds included. Users and lists that were read never change,
+    whatever is stored later.
     """
 
     @abstractmethod
     async def find(self, user_id: int) -> User | None:
-        """The user with this id; None for any integer that is nobody's."""
+        """The user with this id; None for any integer that is no user's id."""
 
     @abstractmethod
     async def find_by_email(self, email: str) -> User | None:
-        """The user with this e-mail, given in the form of `normalize_email`; None where there is none."""
+        """The user with this e-mail, given in the form of `normalize_email`; None if no user has this e-mail."""
 
     @abstractmethod
     async def list(self) -> Sequence[User]:
@@ -30,72 +30,72 @@ class UserReader(ABC):
 
 
 class UserRepository(ABC):
-    """The user whose row a writing block has taken; reads see the block's own changes.
+    """The user whose row a writing block has locked; reads see the block's own changes.
 
-    Once an error has come out of a method, nothing more may be asked of the block: the error has to leave it.
+    After a method has raised an error, the block may not be used any more: the error has to leave the block.
     """
 
     @abstractmethod
     async def get(self, user_id: int) -> User:
-        """The user of the block, as of now.
+        """The user of the block, in the present state.
 
         Raises:
-            UserNotFound: this is another user's id.
+            UserNotFound: this is not the id of the block's user.
         """
 
     @abstractmethod
     async def replace(self, user: User) -> None:
-        """Store this state of the user in place of the one before.
+        """Store this state of the user in place of the previous state.
 
         Raises:
-            UserNotFound: it is another user's.
+            UserNotFound: this is not the block's user.
             EmailTaken: another user has this e-mail.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """What can be read in a reading block."""
+    """The accounts that a reading block can read."""
 
     users: UserReader
 
 
 @dataclass(frozen=True, slots=True)
 class AccountWork:
-    """What can be read and changed in a writing block."""
+    """The account that a writing block can read and change."""
 
     users: UserRepository
 
 
 class AccountStore(ABC):
-    """Keeps the users who may log in.
+    """Stores the users of the service.
 
     Every block and every method may raise `StoreUnavailable`. A cancelled caller leaves nothing half done, locked or
-    open: the block it was in has either been kept whole or not at all.
+    open: its block is committed either as a whole or not at all.
     """
 
     @abstractmethod
     def read(self) -> AbstractAsyncContextManager[AccountView]:
-        """A block that sees what has been committed, and makes no writer wait.
+        """A block that reads committed data, and makes no writer wait.
 
-        Two reads in it may be of different moments.
+        Two reads in one block may see the data of different moments.
         """
 
     @abstractmethod
     def write(self, user_id: int) -> AbstractAsyncContextManager[AccountWork]:
-        """A block that is one transaction: left normally everything in it is kept, with an exception nothing is.
+        """A block that is one transaction: a normal end commits every change, an exception rolls every change back.
 
-        It takes the user's row until it ends: blocks of one user follow each other.
+        The block locks the user's row until it ends: blocks of one user run one after another.
 
         Raises:
-            UserNotFound: there is no such user, whatever integer it is; the block is not entered.
+            UserNotFound: no user has this id, whatever integer the id is; the block is not entered.
         """
 
     @abstractmethod
     async def add_user(self, *, email: str, password_hash: str, at: datetime) -> User:
         """Store a new, active user, created and updated `at`, in a transaction of its own.
 
-        The user's id is greater than that of every earlier user, and no other user ever had it.
+        The id is greater than the id of every earlier user, and no other user ever had this id.
 
         Raises:
             EmailTaken: another user has this e-mail.
@@ -103,24 +103,24 @@ class AccountStore(ABC):
 
 
 class PasswordHasher(ABC):
-    """Turns passwords into hashes that tell nothing, without holding up the event loop.
+    """Hashes passwords without blocking the event loop. A hash reveals nothing about its password.
 
-    Passwords are given in the form of `normalize_password`; every character of them counts. `hash` and `verify`
-    may raise `PasswordHasherBusy`.
+    Passwords are given in the form of `normalize_password`; every character counts. `hash` and `verify` may
+    raise `PasswordHasherBusy`.
     """
 
     @abstractmethod
     async def hash(self, password: str) -> str:
-        """A new salted hash: two of the same password differ."""
+        """A new salted hash: two hashes of the same password differ."""
 
     @abstractmethod
     async def verify(self, *, password: str, password_hash: str | None) -> bool:
-        """Whether this hash was made from this password; a hash that cannot be read was not.
+        """Whether this hash was made from this password; False for a hash that cannot be read.
 
-        None stands for a user who does not exist: the answer is no, and takes as much work as a yes. A hash that was
-        made with weaker parameters than hashes are made with now, or that cannot be read, takes as much work, too.
+        None stands for a user who does not exist: the result is False, and takes as much work as True. A hash with
+        weaker parameters than new hashes have, or a hash that cannot be read, takes as much work, too.
         """
 
     @abstractmethod
     def needs_rehash(self, password_hash: str) -> bool:
-        """Whether a hash that `verify` has recognised was made with weaker parameters than hashes are made with now."""
+        """Whether a hash that `verify` has accepted has weaker parameters than new hashes have."""

@@ -1,4 +1,4 @@
-"""Who is calling, and how guessing passwords is slowed down."""
+"""Identification of callers, and throttling of those who guess passwords."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -10,26 +10,26 @@ from tradingagents_core.domain.login_throttle import FailureCount, LoginAttempt
 
 
 class Callers(ABC):
-    """Knows who sends a credential: a token, or whatever else an identity provider hands out."""
+    """Finds callers by their credentials: tokens, or other texts that an identity provider issues."""
 
     @abstractmethod
     async def find(self, credential: str) -> Caller | None:
         """The caller who may use the service with this credential; None for any other text.
 
         Raises:
-            StoreUnavailable: who it is cannot be found out at the moment.
+            StoreUnavailable: the caller cannot be looked up at the moment.
         """
 
     @abstractmethod
     async def forget(self, user_id: int) -> None:
-        """Have a change of this user's account count from now on: whoever changes one calls this after the commit.
+        """Make a change of this user's account take effect now. It is called after the commit of the change.
 
-        Credentials of other users are found as before. An id that is nobody's changes nothing.
+        Callers with other users' credentials are found as before. An id of no user changes nothing.
         """
 
 
 class TokenService(ABC):
-    """Issues bearer tokens (RFC 6750) and recognises its own."""
+    """Issues bearer tokens (RFC 6750) and verifies them."""
 
     @property
     @abstractmethod
@@ -38,14 +38,14 @@ class TokenService(ABC):
 
     @abstractmethod
     def issue(self, *, user_id: int) -> str:
-        """A new token for this user: ASCII, different from every other, valid from now on and for a limited time.
+        """A new token for this user: ASCII, different from every other token, and valid from now for a limited time.
 
-        Its id, too, is different from every other.
+        The id of the token, too, is different from every other.
         """
 
     @abstractmethod
     def verify(self, token: str) -> TokenClaims:
-        """What was vouched for when this token was issued.
+        """The claims of a token that this service issued.
 
         Raises:
             InvalidToken: the text is anything but an unexpired token of this service.
@@ -53,38 +53,38 @@ class TokenService(ABC):
 
 
 class LoginFailures(ABC):
-    """Counts failed logins under keys, for all processes of the service alike.
+    """Counts failed logins under keys, for all processes of the service together.
 
-    Keys are those of `LoginAttempt`. Every method may raise `StoreUnavailable`.
+    The keys are those of `LoginAttempt`. Every method may raise `StoreUnavailable`.
     """
 
     @abstractmethod
     async def find(self, keys: Sequence[str]) -> Mapping[str, FailureCount]:
-        """The counts under those of the keys that have one."""
+        """The counts under these keys, without keys that have no count."""
 
     @abstractmethod
     async def add(self, keys: Sequence[str], *, at: datetime) -> None:
-        """Count one more failure `at` this time under each key; two at once are counted as two, in any order of keys.
+        """Count one more failure `at` this time under each key. Two calls at once count twice, whatever their orders of keys.
 
-        A count whose last failure is more than `FORGOTTEN_AFTER` ago starts anew. Counts under other keys that are as
-        old are removed by and by, so that keys that are never used again do not pile up.
+        A count whose last failure is more than `FORGOTTEN_AFTER` ago starts again. Counts of the same age under other
+        keys are removed gradually, so that unused keys do not accumulate.
         """
 
     @abstractmethod
     async def clear(self, keys: Sequence[str]) -> None:
-        """Forget the counts under these keys, and no others."""
+        """Remove the counts under these keys, and no others."""
 
 
 class LoginQueue(ABC):
-    """Says which attempt to log in may have its password checked next, in this process.
+    """Decides which attempt to log in has its password checked next, in this process.
 
-    Hashes are slow on purpose, and few are computed at once; whoever waits for one should not have to wait for
-    everybody who guesses.
+    Hashes are slow on purpose, and few are computed at once. Users who log in should not have to wait for attackers
+    who guess passwords.
     """
 
     @abstractmethod
     def under_way(self, keys: Sequence[str]) -> Mapping[str, int]:
-        """How many attempts are under way under those of the keys that have any."""
+        """How many attempts are under way under these keys, without keys that have no attempts."""
 
     @abstractmethod
     def entered(self, attempt: LoginAttempt) -> AbstractContextManager[None]:
@@ -92,18 +92,18 @@ class LoginQueue(ABC):
 
     @abstractmethod
     def turn(self, attempt: LoginAttempt, *, failures: int) -> AbstractAsyncContextManager[None]:
-        """A block that is entered when it is this attempt's turn, and that passes the turn on when it ends.
+        """A block that is entered when it is this attempt's turn. The end of the block gives the turn to the next attempt.
 
-        Attempts whose account and source are those of a `note_success` come first. Of the others, sources with fewer
-        recent failures come first; `failures` is how many the attempt's source has. Among equals turns go round by
-        source, not by arrival. An attempt whose caller is cancelled leaves the queue.
+        Attempts with the account and source of a `note_success` come first. The others are ordered by the recent
+        failures of their source, fewest first; `failures` is the number for this attempt. Among equals, sources take
+        turns, whatever the order of arrival. An attempt whose caller is cancelled leaves the queue.
 
         Raises:
-            TooManyAttempts: of this source `QUEUED_OF_A_SOURCE` attempts wait already, or
-                `QUEUED_ON_AN_ACCOUNT_FROM_ONE_SOURCE` of this source on this account; it is raised at once.
-            PasswordHasherBusy: the turn has not come within `TURN_SECONDS`, or too many others wait.
+            TooManyAttempts: `QUEUED_OF_A_SOURCE` attempts of this source wait already, or
+                `QUEUED_ON_AN_ACCOUNT_FROM_ONE_SOURCE` attempts of this source on this account; raised at once.
+            PasswordHasherBusy: the turn has not come within `TURN_SECONDS`, or too many other attempts wait.
         """
 
     @abstractmethod
     def note_success(self, attempt: LoginAttempt) -> None:
-        """Remember that this attempt's password was right, among a limited number of the most recent ones."""
+        """Remember that the password of this attempt was right. Only a limited number of recent successes is remembered."""

@@ -1,8 +1,8 @@
-"""The time."""
+"""The clock."""
 
 from collections.abc import Callable
 from datetime import datetime
 from typing import TypeAlias
 
 Clock: TypeAlias = Callable[[], datetime]
-"""Tells the time now, aware and in UTC."""
+"""Returns the current time, aware and in UTC."""

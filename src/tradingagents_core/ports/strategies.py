@@ -1,4 +1,4 @@
-"""Where owners' strategies are kept."""
+"""Storage of strategies."""
 
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
@@ -10,10 +10,10 @@ from tradingagents_core.domain.strategies import Strategy, StrategyContent
 
 
 class StrategyReader(ABC):
-    """Reads strategies that have been committed.
+    """Reads committed strategies.
 
-    What is read equals what was stored, microseconds and key order included. What has been read stays as it is,
-    whatever is stored later.
+    Strategies are read exactly as they were stored, microseconds and the order of keys included. Strategies and pages
+    that were read never change, whatever is stored later.
     """
 
     @abstractmethod
@@ -21,41 +21,42 @@ class StrategyReader(ABC):
         """One strategy of this owner.
 
         Raises:
-            StrategyNotFound: the owner has none with this id, whatever integers the two are and whoever else may have
-                the strategy.
+            StrategyNotFound: the owner has no strategy with this id, whatever integers owner and id are, even if another
+                owner has the strategy.
         """
 
     @abstractmethod
     async def list(self, *, owner_id: int, skip: int, limit: int, active_only: bool) -> Page[Strategy]:
         """A page of this owner's strategies, oldest first (by id), at most `limit` of them after the first `skip`.
 
-        `active_only` leaves inactive strategies out. `total` counts what the list holds without paging, as of the same
-        moment as the items. Nobody else's strategies are in the list or counted. An owner without strategies, and any
-        other integer, has an empty list.
+        `active_only` leaves inactive strategies out. `total` counts the whole list without paging, at the same moment as
+        the items. Strategies of other owners are neither listed nor counted. The list is empty for an owner without
+        strategies, and for any other integer.
         """
 
 
 class StrategyRepository(ABC):
-    """The strategies of the owner whose row a writing block has taken; reads see the block's own changes.
+    """The strategies of the owner whose row a writing block has locked; reads see the block's own changes.
 
-    Once an error has come out of a method, nothing more may be asked of the block: the error has to leave it.
+    After a method has raised an error, the block may not be used any more: the error has to leave the block.
     """
 
     @abstractmethod
     async def get(self, strategy_id: int) -> Strategy:
-        """One strategy of this owner, as it is now.
+        """One strategy of this owner, in its present state.
 
         Raises:
-            StrategyNotFound: the owner has none with this id.
+            StrategyNotFound: the owner has no strategy with this id.
         """
 
     @abstractmethod
     async def add(self, content: StrategyContent, *, at: datetime) -> Strategy:
-        """Store a new strategy, created and updated `at`. Its id is greater than that of every earlier strategy of this
-        owner, and no other strategy ever had it.
+        """Store a new strategy, created and updated `at`.
+
+        The id is greater than the id of every earlier strategy of this owner, and no other strategy ever had this id.
 
         Raises:
-            StrategyNameTaken: the owner has a strategy of exactly this name; another owner's does not matter.
+            StrategyNameTaken: the owner has a strategy with exactly this name; other owners' strategies do not matter.
         """
 
     @abstractmethod
@@ -63,52 +64,53 @@ class StrategyRepository(ABC):
         """Store this state of a strategy in place of the one with the same id.
 
         Raises:
-            StrategyNotFound: the owner of the block has none with this id, or it says another owner; none is created.
-            StrategyNameTaken: the owner has another strategy of exactly this name.
+            StrategyNotFound: the owner of the block has no strategy with this id, or `strategy` has another owner; no
+                strategy is created.
+            StrategyNameTaken: the owner has another strategy with exactly this name.
         """
 
     @abstractmethod
     async def remove(self, strategy_id: int) -> None:
-        """Remove a strategy; its name is free again, its id is not.
+        """Remove a strategy. Its name is free again; its id is never used again.
 
         Raises:
-            StrategyNotFound: the owner has none with this id.
+            StrategyNotFound: the owner has no strategy with this id.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class StrategyView:
-    """What can be read in a reading block."""
+    """The strategies that a reading block can read."""
 
     strategies: StrategyReader
 
 
 @dataclass(frozen=True, slots=True)
 class StrategyWork:
-    """What can be read and changed in a writing block."""
+    """The strategies that a writing block can read and change."""
 
     strategies: StrategyRepository
 
 
 class StrategyStore(ABC):
-    """Keeps owners' strategies. An owner is an integer, 1 to `INTEGER_MAX`, and exists as soon as it owns something.
+    """Stores strategies by owner. An owner is an integer, 1 to `INTEGER_MAX`, and exists as soon as it owns a strategy.
 
     Every block and every method in it may raise `StoreUnavailable`. A cancelled caller leaves nothing half done, locked
-    or open: the block it was in has either been kept whole or not at all.
+    or open: its block is committed either as a whole or not at all.
     """
 
     @abstractmethod
     def read(self) -> AbstractAsyncContextManager[StrategyView]:
-        """A block that sees what has been committed, and makes no writer wait.
+        """A block that reads committed data, and makes no writer wait.
 
-        Two reads in it may be of different moments.
+        Two reads in one block may see the data of different moments.
         """
 
     @abstractmethod
     def write(self, owner_id: int) -> AbstractAsyncContextManager[StrategyWork]:
-        """A block that is one transaction: left normally everything in it is kept, with an exception nothing is.
+        """A block that is one transaction: a normal end commits every change, an exception rolls every change back.
 
-        It takes the owner's row until it ends: blocks of one owner follow each other, also while the owner owns nothing
-        yet. Blocks of different owners do not wait for each other, except in a store that lets in one writer at a time,
-        as SQLite does. After a block that keeps no strategy, an owner that had none has an empty list as before.
+        The block locks the owner's row until it ends: blocks of one owner run one after another, also while the owner
+        has no strategy yet. Blocks of different owners do not wait for each other, except in a store that allows one
+        writer at a time, such as SQLite. An owner without strategies has an empty list after a block that adds none.
         """

@@ -1,4 +1,4 @@
-"""What the service can do, one small class a use case."""
+"""The use cases of the service, one class each."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -22,7 +22,7 @@ __all__ = ["AccountCallers", "AccountUseCases", "AuthenticationUseCases", "Strat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UseCases:
-    """Everything the service can do, ready to call: what a driving adapter is given."""
+    """All use cases, ready for a driving adapter to call."""
 
     strategies: StrategyUseCases
     accounts: AccountUseCases
@@ -41,8 +41,7 @@ class UseCases:
         clock: Clock,
         callers: Callers | None = None,
     ) -> Self:
-        """All use cases over these adapters. `callers` are those of `accounts` with their `tokens`, where nothing else
-        is said."""
+        """All use cases over these adapters. By default, callers are users of `accounts` who send `tokens`."""
         callers = callers or AccountCallers(store=accounts, tokens=tokens)
         return cls(
             strategies=StrategyUseCases.over(store=strategies, clock=clock),

@@ -1,4 +1,4 @@
-"""Accounts: who may log in."""
+"""Accounts of users."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -12,12 +12,12 @@ from tradingagents_core.ports import AccountStore, AccountWork, Callers, Clock, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateUser:
-    """Give somebody an account that can be used at once.
+    """Create an account. Its user can log in at once.
 
     Raises:
-        InvalidInput: e-mail or password break a rule of the domain.
-        EmailTaken: there is an account with this e-mail, compared in lower case.
-        StoreUnavailable: the store is away or busy; the account may have been stored or not.
+        InvalidInput: the e-mail or the password breaks a rule of the domain.
+        EmailTaken: another account has this e-mail, compared in lower case.
+        StoreUnavailable: the store is unavailable or busy; the account may or may not have been stored.
     """
 
     store: AccountStore
@@ -39,7 +39,7 @@ class ListUsers:
     """Read all accounts, oldest first.
 
     Raises:
-        StoreUnavailable: the store is away or busy.
+        StoreUnavailable: the store is unavailable or busy.
     """
 
     store: AccountStore
@@ -55,8 +55,8 @@ class SetPassword:
 
     Raises:
         InvalidInput: the password breaks a rule of the domain.
-        UserNotFound: nobody has this e-mail.
-        StoreUnavailable: the store is away or busy; the password may have been stored or not.
+        UserNotFound: no user has this e-mail.
+        StoreUnavailable: the store is unavailable or busy; the password may or may not have been stored.
     """
 
     store: AccountStore
@@ -80,8 +80,8 @@ class ActivateUser:
     """Let a user log in again.
 
     Raises:
-        UserNotFound: nobody has this e-mail.
-        StoreUnavailable: the store is away or busy; the change may have been stored or not.
+        UserNotFound: no user has this e-mail.
+        StoreUnavailable: the store is unavailable or busy; the change may or may not have been stored.
     """
 
     store: AccountStore
@@ -99,13 +99,13 @@ class ActivateUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeactivateUser:
-    """Keep a user from logging in, and refuse the tokens that were issued to that user.
+    """Stop a user from logging in, and refuse the user's tokens.
 
-    Another process that remembers its callers refuses the tokens once it looks again.
+    Another process that caches callers refuses the tokens when its cache entries expire.
 
     Raises:
-        UserNotFound: nobody has this e-mail.
-        StoreUnavailable: the store is away or busy; the change may have been stored or not.
+        UserNotFound: no user has this e-mail.
+        StoreUnavailable: the store is unavailable or busy; the change may or may not have been stored.
     """
 
     store: AccountStore
@@ -133,7 +133,7 @@ async def _find(store: AccountStore, email: str) -> User:
 
 @asynccontextmanager
 async def _changing(store: AccountStore, callers: Callers, user_id: int) -> AsyncIterator[AccountWork]:
-    """A block that changes a user's account, and forgets the user's callers at its end, kept or not."""
+    """A block that changes a user's account. Its end, committed or not, forgets the user's callers."""
     try:
         async with store.write(user_id) as work:
             yield work
@@ -142,7 +142,7 @@ async def _changing(store: AccountStore, callers: Callers, user_id: int) -> Asyn
 
 
 class NoCallers(Callers):
-    """For a process that answers no callers, such as a command: nobody is found, and nobody has to be forgotten."""
+    """The callers of a process that serves no requests, such as a command: none to find, none to forget."""
 
     async def find(self, credential: str) -> None:
         return None
@@ -177,7 +177,7 @@ class SetActiveCall(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountUseCases:
-    """What operators do with accounts. Any field can be another function that is called alike."""
+    """What operators do with accounts. Each field can be another function with the same parameters."""
 
     create: CreateUserCall
     list: ListUsersCall
@@ -189,7 +189,7 @@ class AccountUseCases:
     def over(
         cls, *, store: AccountStore, passwords: PasswordHasher, clock: Clock, callers: Callers | None = None
     ) -> Self:
-        """The use cases over these adapters; `callers` are left out where the process answers none."""
+        """The use cases over these adapters. A process that serves no requests needs no `callers`."""
         callers = callers or NoCallers()
         return cls(
             create=CreateUser(store=store, passwords=passwords, clock=clock),

@@ -1,4 +1,4 @@
-"""Who is calling: e-mail and password become a token, a token becomes a caller."""
+"""Authentication: a user logs in and gets a token; a token identifies a caller."""
 
 import asyncio
 import logging
@@ -30,34 +30,33 @@ from tradingagents_core.ports import (
 )
 
 DECISION_SECONDS: Final = 4
-"""How long it may take until a password is found to be right or wrong, the wait for the turn included."""
+"""How long the check of a password may take, including the wait in the queue."""
 
 WRITE_SECONDS: Final = 0.5
-"""How long somebody whose password is right waits for what the login has to write."""
+"""How long a user with the right password waits for the writes of the login."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Checked:
-    """What came of checking a password."""
+    """The result of a password check."""
 
     user: User | None
-    """The user with this e-mail, if there is one."""
+    """The user with this e-mail, if any."""
     is_right: bool
     """Whether the user may log in with this password."""
     new_hash: str | None = None
-    """What is to replace a hash that was made with weaker parameters than today's."""
+    """The replacement of a hash with weaker parameters than new hashes have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """Give an active user a token for e-mail and password.
+    """Give an active user a token for an e-mail and a password.
 
-    `source` is the address that the try comes from. A hash that was made with weaker parameters than today's is
-    replaced on the way, and the failures of the account are forgotten; a user with the right password is let in also
-    where neither can be written. The answer comes within five seconds, `DECISION_SECONDS` and `WRITE_SECONDS` and what
-    the machine needs besides.
+    `source` is the address of the client. A login replaces a hash with weaker parameters than new hashes have, and
+    clears the failures of the account; it succeeds even if these writes fail. A login takes at most five seconds:
+    `DECISION_SECONDS`, `WRITE_SECONDS`, and half a second for everything else.
 
     Raises:
         TooManyAttempts: too many logins have failed for this account or from this source, or too many are under way
@@ -65,7 +64,7 @@ class Login:
         InvalidCredentials: unknown e-mail, wrong password or inactive user; all three take the same work.
         PasswordHasherBusy: too many logins at once.
         LoginTookTooLong: the password could not be checked in time.
-        StoreUnavailable: the store is away or busy.
+        StoreUnavailable: the store is unavailable or busy.
     """
 
     accounts: AccountStore
@@ -75,7 +74,7 @@ class Login:
     passwords: PasswordHasher
     clock: Clock
     _unfinished: set["asyncio.Task[None]"] = field(default_factory=set, init=False, repr=False, compare=False)
-    """What logins have left to be written after their answer."""
+    """Writes that go on after their logins have returned."""
 
     async def __call__(self, *, email: str, password: str, source: str) -> IssuedToken:
         email = email.lower()
@@ -84,7 +83,7 @@ class Login:
         deadline = asyncio.get_running_loop().time() + DECISION_SECONDS
         async with _until(deadline):
             failures = await self._find_failures(attempt)
-        # Nothing is awaited from here until the attempt is entered, so that no two of them overlook each other.
+        # No `await` between this check and `entered`, so that attempts at the same time count each other.
         self._check_wait(attempt, failures, self.queue.under_way(attempt.keys), source)
         with self.queue.entered(attempt):
             async with _until(deadline):
@@ -95,7 +94,7 @@ class Login:
                 _log.warning("Login from %s: refused for %s", source, f"user {user.id}" if user else "an unknown user")
                 raise InvalidCredentials
         self.queue.note_success(attempt)
-        await self._write_what_follows(attempt, failures, user, checked.new_hash)
+        await self._write_success(attempt, failures, user, checked.new_hash)
         _log.info("Login from %s: user %d", source, user.id)
         return IssuedToken(access_token=self.tokens.issue(user_id=user.id), lifetime=self.tokens.lifetime)
 
@@ -105,7 +104,7 @@ class Login:
         ahead = [key for key, count in failures.items() if count.is_from_another_clock(now=now)]
         if not ahead:
             return failures
-        # The wait begins now, with one failure more; by the old time it would last until the clock comes to it again.
+        # One more failure gives the count the present time. With the old time, the wait would last until that time.
         await self.failures.add(ahead, at=now)
         return await self.failures.find(attempt.keys)
 
@@ -119,7 +118,7 @@ class Login:
     async def _take_turn(
         self, attempt: LoginAttempt, failures: Mapping[str, FailureCount], email: str, password: str, source: str
     ) -> _Checked:
-        """Check the password when the turn has come, with the failures and the user as they are then."""
+        """Wait for the turn, then check the password against the present failures and the present user."""
         async with self.queue.turn(attempt, failures=attempt.failures_of_source(failures, now=self.clock())):
             self._check_wait(attempt, await self._find_failures(attempt), {}, source)
             return await self._check_password(email, password)
@@ -132,11 +131,11 @@ class Login:
                 return _Checked(user=user, is_right=False)
             is_weak = self.passwords.needs_rehash(user.password_hash)
             new_hash = await self.passwords.hash(password) if is_weak else None
-            # Hashing takes its time; what has been changed meanwhile counts.
+            # Hashing is slow: the user may have changed meanwhile, and the present state counts.
             current = await self._find_user(email)
             if current is not None and current.id == user.id and current.password_hash == user.password_hash:
                 return _Checked(user=current, is_right=current.is_active, new_hash=new_hash)
-            # Another password, or another hash of this one.
+            # The password or its hash has changed: check again.
             user = current
 
     async def _find_user(self, email: str) -> User | None:
@@ -145,15 +144,15 @@ class Login:
         async with self.accounts.read() as view:
             return await view.users.find_by_email(email)
 
-    async def _write_what_follows(
+    async def _write_success(
         self, attempt: LoginAttempt, failures: Mapping[str, FailureCount], user: User, new_hash: str | None
     ) -> None:
-        """Forget the account's failures and renew its hash; neither keeps its user out, nor waiting for long."""
+        """Clear the account's failures and replace a weak hash. The login succeeds even if a write fails or is slow."""
         writes = []
         if any(key in failures for key in attempt.keys_of_account):
-            writes.append(self._try(self.failures.clear(attempt.keys_of_account), "the failed logins", user))
+            writes.append(self._try(self.failures.clear(attempt.keys_of_account), "clear the failed logins", user))
         if new_hash is not None:
-            writes.append(self._try(self._replace_hash(user, new_hash), "the renewed password hash", user))
+            writes.append(self._try(self._replace_hash(user, new_hash), "replace the weak password hash", user))
         if not writes:
             return
         tasks = {asyncio.create_task(each) for each in writes}
@@ -162,13 +161,17 @@ class Login:
             task.add_done_callback(self._unfinished.discard)
         _, late = await asyncio.wait(tasks, timeout=WRITE_SECONDS)
         if late:
-            _log.warning("Login of user %d: the database is slow; the user is let in meanwhile", user.id)
+            _log.warning(
+                "Login of user %d: the database takes more than %s s to write; the login does not wait longer",
+                user.id,
+                WRITE_SECONDS,
+            )
 
     async def _try(self, write: Coroutine[Any, Any, None], what: str, user: User) -> None:
         try:
             await write
         except TradingAgentsError as error:
-            _log.warning("Login of user %d: could not write %s: %s", user.id, what, explained(error))
+            _log.warning("Login of user %d: could not %s: %s", user.id, what, explained(error))
 
     async def _replace_hash(self, user: User, new_hash: str) -> None:
         async with self.accounts.write(user.id) as work:
@@ -179,10 +182,10 @@ class Login:
 
 @asynccontextmanager
 async def _until(deadline: float) -> AsyncIterator[None]:
-    """End the block when the loop's clock has come to the deadline.
+    """A block that is cancelled at the deadline, a time of the event loop.
 
     Raises:
-        LoginTookTooLong: it has.
+        LoginTookTooLong: the deadline has passed.
     """
     limit = asyncio.timeout_at(deadline)
     try:
@@ -196,11 +199,11 @@ async def _until(deadline: float) -> AsyncIterator[None]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authenticate:
-    """Find the caller who sends a credential, such as the token of a login.
+    """Find the caller with this credential, such as the token of a login.
 
     Raises:
-        InvalidToken: nobody may use the service with this credential.
-        StoreUnavailable: the store is away or busy.
+        InvalidToken: no caller may use the service with this credential.
+        StoreUnavailable: the store is unavailable or busy.
     """
 
     callers: Callers
@@ -213,7 +216,7 @@ class Authenticate:
 
 
 class AccountCallers(Callers):
-    """Callers who have an active account here, and send a token that was issued to them."""
+    """Callers with an active account, who send a valid token of this service."""
 
     def __init__(self, *, store: AccountStore, tokens: TokenService) -> None:
         self._store = store
@@ -231,7 +234,7 @@ class AccountCallers(Callers):
         return Caller(user_id=user.id, expires_at=claims.expires_at)
 
     async def forget(self, user_id: int) -> None:
-        # Each search looks at the account as it is.
+        # `find` always reads the account.
         pass
 
 
@@ -249,7 +252,7 @@ class AuthenticateCall(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthenticationUseCases:
-    """How callers become known. Any field can be another function that is called alike."""
+    """How callers are identified. Each field can be another function with the same parameters."""
 
     login: LoginCall
     authenticate: AuthenticateCall

@@ -1,4 +1,4 @@
-"""What owners do with their strategies. Nobody reads or changes another's."""
+"""Strategies. Callers read and change only their own."""
 
 from dataclasses import dataclass
 from typing import Protocol, Self
@@ -15,8 +15,8 @@ class ListStrategies:
     """Read a page of the caller's strategies, oldest first.
 
     Raises:
-        InvalidInput: `skip` is negative, or `limit` is not 1 to `PAGE_LIMIT_MAX`.
-        StoreUnavailable: the store is away or busy.
+        InvalidInput: `skip` is negative, or `limit` is not between 1 and `PAGE_LIMIT_MAX`.
+        StoreUnavailable: the store is unavailable or busy.
     """
 
     store: StrategyStore
@@ -34,11 +34,11 @@ class ListStrategies:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateStrategy:
-    """Store a new strategy of the caller's.
+    """Store a new strategy for the caller.
 
     Raises:
-        StrategyNameTaken: the caller has one of this name.
-        StoreUnavailable: the store is away or busy; the strategy may have been stored or not.
+        StrategyNameTaken: the caller has a strategy with this name.
+        StoreUnavailable: the store is unavailable or busy; the strategy may or may not have been stored.
     """
 
     store: StrategyStore
@@ -54,8 +54,8 @@ class GetStrategy:
     """Read one of the caller's strategies.
 
     Raises:
-        StrategyNotFound: the caller has none with this id.
-        StoreUnavailable: the store is away or busy.
+        StrategyNotFound: the caller has no strategy with this id.
+        StoreUnavailable: the store is unavailable or busy.
     """
 
     store: StrategyStore
@@ -67,13 +67,13 @@ class GetStrategy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateStrategy:
-    """Change the fields of a strategy that are sent and keep the rest; where nothing differs, it stays as it is.
+    """Change the given fields of a strategy and keep the others. If no value differs, nothing is stored.
 
     Raises:
-        StrategyNotFound: the caller has none with this id.
+        StrategyNotFound: the caller has no strategy with this id.
         InvalidInput: a change breaks a rule of the domain.
-        StrategyNameTaken: the caller has another one of the new name.
-        StoreUnavailable: the store is away or busy; the change may have been stored or not.
+        StrategyNameTaken: the caller has another strategy with the new name.
+        StoreUnavailable: the store is unavailable or busy; the change may or may not have been stored.
     """
 
     store: StrategyStore
@@ -93,8 +93,8 @@ class DeleteStrategy:
     """Remove one of the caller's strategies for good.
 
     Raises:
-        StrategyNotFound: the caller has none with this id.
-        StoreUnavailable: the store is away or busy; the strategy may have been removed or not.
+        StrategyNotFound: the caller has no strategy with this id.
+        StoreUnavailable: the store is unavailable or busy; the strategy may or may not have been removed.
     """
 
     store: StrategyStore
@@ -138,7 +138,7 @@ class DeleteStrategyCall(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StrategyUseCases:
-    """What callers do with their strategies. Any field can be another function that is called alike."""
+    """What callers do with their strategies. Each field can be another function with the same parameters."""
 
     list: ListStrategiesCall
     create: CreateStrategyCall
