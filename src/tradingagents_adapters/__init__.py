@@ -1,1 +1,1 @@
-"""The outside world behind the ports: stores, tokens, password hashes, limits of logins."""
+"""Adapters for the ports: stores, tokens, password hashes, limits on logins."""

@@ -1,8 +1,8 @@
-"""The time of this machine."""
+"""The clock of this machine."""
 
 from datetime import UTC, datetime
 
 
 def utc_now() -> datetime:
-    """The time now, in UTC, as this machine's clock tells it."""
+    """The current time of this machine, in UTC."""
     return datetime.now(UTC)

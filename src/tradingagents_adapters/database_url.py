@@ -1,6 +1,6 @@
-"""The URL of a database, in each form in which hosts hand it out: libpq's, asyncpg's and SQLAlchemy's.
+"""The URL of a database, in the forms of libpq, asyncpg and SQLAlchemy.
 
-It is read and checked before anything connects. Every refusal is one line that repeats no value but the path of a file.
+The URL is checked before the first connection. Every error is one line, and repeats no value except the path of a file.
 """
 
 import getpass
@@ -27,12 +27,12 @@ _DRIVERS: Final = {
     "postgresql": _POSTGRESQL,
     "postgresql+asyncpg": _POSTGRESQL,
 }
-"""What a URL may begin with, and the driver that it stands for."""
+"""The schemes of URLs, each with its driver."""
 
 _SSL_MODES: Final = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _TLS_VERSIONS: Final = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 _SYSTEM: Final = "system"
-"""In place of a file with authorities: those that this machine trusts."""
+"""In place of a file: the certificate authorities that this machine trusts."""
 
 _CHOICES: Final[Mapping[str, Sequence[str]]] = {
     "sslmode": _SSL_MODES,
@@ -43,7 +43,7 @@ _CHOICES: Final[Mapping[str, Sequence[str]]] = {
     "gsslib": ("gssapi", "sspi"),
     "keepalives": ("0", "1"),
 }
-"""Parameters that the driver knows, and all the values that they may have."""
+"""Parameters of the driver, with all allowed values."""
 
 _NUMBERS: Final[Mapping[str, tuple[int, int]]] = {
     "connect_timeout": (1, 3600),
@@ -54,7 +54,7 @@ _NUMBERS: Final[Mapping[str, tuple[int, int]]] = {
     "statement_cache_size": (0, 2**31 - 1),
     "prepared_statement_cache_size": (0, 2**31 - 1),
 }
-"""Parameters that are whole numbers, with the least and the greatest."""
+"""Parameters that are whole numbers, with minimum and maximum."""
 
 _FILES: Final = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 _TEXTS: Final = (
@@ -94,7 +94,7 @@ _WITHOUT_EFFECT: Final[Mapping[str, Sequence[str]]] = {
     "oauth_client_secret": (),
     "oauth_scope": (),
 }
-"""Parameters of libpq's that the driver does not have, and the values that ask for what it does anyway."""
+"""Parameters of libpq that the driver lacks, with the values that describe what the driver does anyway."""
 
 _INSTEAD: Final[Mapping[str, str]] = {
     "hostaddr": "give the address as the host",
@@ -108,7 +108,7 @@ _INSTEAD: Final[Mapping[str, str]] = {
     "currentSchema": "write options=-csearch_path%3DNAME",
     "search_path": "write options=-csearch_path%3DNAME",
 }
-"""What takes the place of parameters that others have."""
+"""Parameters of other drivers and tools, with their replacements."""
 
 _TLS_IN_DRIVER: Final = (
     *_FILES,
@@ -118,10 +118,10 @@ _TLS_IN_DRIVER: Final = (
     "ssl_min_protocol_version",
     "ssl_max_protocol_version",
 )
-"""Parameters that asyncpg takes in a URL only."""
+"""Parameters that asyncpg accepts only in a URL."""
 
-_GIVEN_AS_THEY_ARE: Final = ("target_session_attrs", "passfile", "service", "servicefile", "krbsrvname", "gsslib")
-"""Parameters that `asyncpg.connect` takes under their own names."""
+_PASSED_THROUGH: Final = ("target_session_attrs", "passfile", "service", "servicefile", "krbsrvname", "gsslib")
+"""Parameters that `asyncpg.connect` accepts under their own names."""
 
 _KEEPALIVES: Final = ("keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout")
 
@@ -135,14 +135,14 @@ _AUTHORITY: Final = re.compile(r"[^/?#]*")
 _BRACKETED: Final = re.compile(r"\[(?P<host>[^\[\]]+)\](?::(?P<port>.*))?")
 
 Address = tuple[str | None, int | None]
-"""A host or the folder of a socket, and a port; what is not said is None."""
+"""A host or the folder of a socket, and a port; None for a part that is not given."""
 
 
 def read_database_url(value: object) -> URL:
-    """The URL of a database that this service can use, in SQLAlchemy's form and with the driver of this project.
+    """The URL of a supported database, in SQLAlchemy's form and with the driver of this project.
 
     Raises:
-        ValueError: it cannot be used; the text is what comes after the name of the variable.
+        ValueError: the URL cannot be used. The message continues the name of the variable.
     """
     if isinstance(value, URL):
         _check_driver(value.drivername)
@@ -151,7 +151,7 @@ def read_database_url(value: object) -> URL:
     if not text:
         raise ValueError("is empty: set it to the URL of a database, or remove it to use the file tradingagents.db")
     if any(character < " " for character in text):
-        raise ValueError("should stand in one line, without tabs and other control characters")
+        raise ValueError("should be one line without tabs or other control characters")
     if text[0] in "\"'":
         raise ValueError("should be written without quotation marks")
     scheme, separator, _ = text.partition("://")
@@ -167,7 +167,7 @@ def read_database_url(value: object) -> URL:
 
 
 def shown_url(url: URL) -> str:
-    """A PostgreSQL database for people to read: where it is and who connects, without passwords and parameters."""
+    """A PostgreSQL URL for logs: user, hosts and database, without password and parameters."""
     read = PostgresqlUrl.of(url)
     places = ",".join(f"{host or ''}{f':{port}' if port else ''}" for host, port in read.addresses)
     return f"postgresql://{f'{read.user}@' if read.user else ''}{places}/{read.database or ''}"
@@ -180,9 +180,9 @@ def _check_driver(scheme: str) -> None:
 
 def _read_sqlite(url: URL) -> URL:
     if url.host or url.query:
-        raise ValueError("should hold nothing but a path: sqlite+aiosqlite:///PATH")
+        raise ValueError("should contain only a path: sqlite+aiosqlite:///PATH")
     if url.database in (None, "", ":memory:"):
-        raise ValueError("should name a file: requests would share one transaction in memory")
+        raise ValueError("should name a file: in memory, all requests would share one transaction")
     if not Path(url.database).parent.is_dir():
         raise ValueError("should name a file in a folder that exists")
     return url.set(drivername=_SQLITE)
@@ -195,10 +195,10 @@ def _checked(read: "PostgresqlUrl") -> URL:
 
 @dataclass(frozen=True, slots=True)
 class PostgresqlUrl:
-    """The URL of a PostgreSQL database, taken apart. Its parameters are known, and have values that the driver can use.
+    """The parts of a PostgreSQL URL. All parameters are known, and have values that the driver supports.
 
     Raises:
-        ValueError: a part of the URL cannot be used; the text is what comes after the name of the variable.
+        ValueError: a part of the URL cannot be used. The message continues the name of the variable.
     """
 
     user: str | None
@@ -209,7 +209,7 @@ class PostgresqlUrl:
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """Take a URL apart as libpq does, and the forms of asyncpg and SQLAlchemy."""
+        """Parse a URL as libpq does. The forms of asyncpg and SQLAlchemy are accepted, too."""
         _, _, rest = text.partition("://")
         match = _AUTHORITY.match(rest)
         assert match is not None
@@ -218,7 +218,7 @@ class PostgresqlUrl:
         account, _, hosts = authority.rpartition("@")
         if "#" in rest or "@" in account or "@" in path:
             raise ValueError(_UNENCODED)
-        # Without an account, what looks like a host and its port may be the beginning of one: `ann:pass?word@host`.
+        # Without an account, a host and a port may really be the beginning of one: `ann:pass?word@host`.
         if ":" in authority and not account and not path and "@" in query:
             raise ValueError(_UNENCODED)
         user, _, password = account.partition(":")
@@ -232,7 +232,7 @@ class PostgresqlUrl:
 
     @classmethod
     def of(cls, url: URL) -> Self:
-        """Take a URL of SQLAlchemy's apart."""
+        """The parts of an SQLAlchemy URL."""
         hosts = url.host.split(",") if url.host else [None] if url.port else []
         return cls._of_parts(
             user=url.username,
@@ -262,13 +262,13 @@ class PostgresqlUrl:
         database = parameters.pop("dbname", "") or database or None
         hosts = [each for name, value in query if name == "host" and value for each in value.split(",")]
         ports = [each for name, value in query if name == "port" for each in value.split(",")]
-        addresses = _joined(addresses, [_address_in_query(each) for each in hosts], [_port(each) for each in ports])
+        addresses = _combined(addresses, [_address_in_query(each) for each in hosts], [_port(each) for each in ports])
         for text in (user, password, database, *(host for host, _ in addresses), *parameters.values()):
             _check_text(text)
         return cls(user=user, password=password, addresses=addresses, database=database, parameters=parameters)
 
     def as_url(self) -> URL:
-        """The same as a URL of SQLAlchemy's: a single host in its own place, several or a socket as parameters."""
+        """The same as an SQLAlchemy URL. Several hosts or a socket are parameters."""
         query: dict[str, str | tuple[str, ...]] = dict(self.parameters)
         host: str | None = None
         port: int | None = None
@@ -282,10 +282,10 @@ class PostgresqlUrl:
         return URL.create(_POSTGRESQL, self.user, self.password, host, port, self.database, query)
 
     def check(self) -> None:
-        """Find out whether the files can be read that the URL names, and a user is known.
+        """Check that a user is known, and that the files of the URL can be read.
 
         Raises:
-            ValueError: one cannot; the text is what comes after the name of the variable.
+            ValueError: a check failed. The message continues the name of the variable.
         """
         self._check_tls()
         if self.user is None and "service" not in self.parameters and not environ.get("PGUSER"):
@@ -295,30 +295,29 @@ class PostgresqlUrl:
                 raise ValueError(f"should name a user: {_EXAMPLE}") from None
 
     def driver_options(self) -> dict[str, Any]:
-        """What `tradingagents_adapters.sql.postgresql.connect` is given, as far as the URL says it.
+        """The options of `tradingagents_adapters.sql.postgresql.connect` that the URL sets.
 
-        `timeout` is the time in seconds for all hosts together, `tcp_options` what the socket of a connection is to
-        have.
+        `timeout` is in seconds, for all hosts together. `tcp_options` are options of the connection's socket.
         """
-        said = self.parameters
-        options: dict[str, Any] = {name: said[name] for name in _GIVEN_AS_THEY_ARE if name in said}
+        given = self.parameters
+        options: dict[str, Any] = {name: given[name] for name in _PASSED_THROUGH if name in given}
         options |= {"user": self.user, "password": self.password, "database": self.database}
         options["host"] = [host for host, _ in self.addresses]
         options["port"] = [port for _, port in self.addresses]
-        if said.get("sslrootcert") == _SYSTEM:
-            options |= {"ssl": self._system_tls(), "direct_tls": said.get("sslnegotiation") == "direct"}
-        elif tls := {name: said[name] for name in _TLS_IN_DRIVER if name in said}:
+        if given.get("sslrootcert") == _SYSTEM:
+            options |= {"ssl": self._system_tls(), "direct_tls": given.get("sslnegotiation") == "direct"}
+        elif tls := {name: given[name] for name in _TLS_IN_DRIVER if name in given}:
             options["dsn"] = f"postgresql://?{urlencode(tls, quote_via=quote)}"
         server_settings = {}
-        if name := said.get("application_name") or said.get("fallback_application_name"):
+        if name := given.get("application_name") or given.get("fallback_application_name"):
             server_settings["application_name"] = name
-        if "options" in said:
-            server_settings["options"] = said["options"]
+        if "options" in given:
+            server_settings["options"] = given["options"]
         options["server_settings"] = server_settings
-        if "connect_timeout" in said:
-            options["timeout"] = float(said["connect_timeout"]) * max(len(self.addresses), 1)
-        if "statement_cache_size" in said:
-            options["statement_cache_size"] = int(said["statement_cache_size"])
+        if "connect_timeout" in given:
+            options["timeout"] = float(given["connect_timeout"]) * max(len(self.addresses), 1)
+        if "statement_cache_size" in given:
+            options["statement_cache_size"] = int(given["statement_cache_size"])
         options["tcp_options"] = self._tcp_options()
         return options
 
@@ -326,24 +325,24 @@ class PostgresqlUrl:
         numbers = {name: int(self.parameters[name]) for name in _KEEPALIVES if name in self.parameters}
         if not numbers and "keepalives" not in self.parameters:
             return {}
-        # As libpq has it, a 0 is the operating system's own number.
+        # As in libpq, 0 stands for the default of the operating system.
         return {"keepalives": int(self.parameters.get("keepalives", "1"))} | {
             name: number for name, number in numbers.items() if number
         }
 
     def _check_tls(self) -> None:
-        said = self.parameters
-        mode = said.get("sslmode") or environ.get("PGSSLMODE") or "prefer"
-        if said.get("sslrootcert") == _SYSTEM:
-            if said.get("sslmode", "verify-full") != "verify-full":
+        given = self.parameters
+        mode = given.get("sslmode") or environ.get("PGSSLMODE") or "prefer"
+        if given.get("sslrootcert") == _SYSTEM:
+            if given.get("sslmode", "verify-full") != "verify-full":
                 raise ValueError("should have sslmode=verify-full beside sslrootcert=system, or no sslmode")
             mode = "verify-full"
-        if said.get("sslnegotiation") == "direct" and mode in ("disable", "allow", "prefer"):
+        if given.get("sslnegotiation") == "direct" and mode in ("disable", "allow", "prefer"):
             raise ValueError("should have sslmode=require or stricter beside sslnegotiation=direct")
-        least, most = (said.get(f"ssl_{name}_protocol_version") for name in ("min", "max"))
+        least, most = (given.get(f"ssl_{name}_protocol_version") for name in ("min", "max"))
         if least and most and _TLS_VERSIONS.index(least) > _TLS_VERSIONS.index(most):
             raise ValueError("should have an ssl_min_protocol_version that is no later than ssl_max_protocol_version")
-        files = {name: said[name] for name in _FILES if name in said and said[name] != _SYSTEM}
+        files = {name: given[name] for name in _FILES if name in given and given[name] != _SYSTEM}
         for name, path in files.items():
             _check_file(name, path)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -352,16 +351,16 @@ class PostgresqlUrl:
                 try:
                     context.load_verify_locations(cafile=files[name])
                 except ssl.SSLError:
-                    raise ValueError(f"should name a file in PEM form with {name}: {_shown(files[name])}") from None
+                    raise ValueError(f"should have a file in PEM form as {name}: {_shown(files[name])}") from None
         if "sslcert" in files:
             self._load_client_certificate(context)
-        if mode.startswith("verify") and not (said.get("sslrootcert") or environ.get("PGSSLROOTCERT")):
+        if mode.startswith("verify") and not (given.get("sslrootcert") or environ.get("PGSSLROOTCERT")):
             with suppress(RuntimeError):
                 if (Path.home() / ".postgresql" / "root.crt").exists():
                     return
             raise ValueError(
-                f"should say with sslrootcert=FILE which authorities sslmode={mode} trusts, or trust those of this "
-                "machine with sslrootcert=system"
+                f"should have sslrootcert=FILE with the certificate authorities for sslmode={mode}, or "
+                "sslrootcert=system for those of this machine"
             )
 
     def _system_tls(self) -> ssl.SSLContext:
@@ -370,7 +369,7 @@ class PostgresqlUrl:
         context.minimum_version = ssl.TLSVersion[versions.get("ssl_min_protocol_version", "TLSv1_2")]
         if most := versions.get("ssl_max_protocol_version"):
             context.maximum_version = ssl.TLSVersion[most]
-        # What the server wants to hear where TLS is there from the beginning.
+        # PostgreSQL requires this protocol name (ALPN) for direct TLS.
         context.set_alpn_protocols(["postgresql"])
         if revoked := self.parameters.get("sslcrl"):
             context.load_verify_locations(cafile=revoked)
@@ -391,8 +390,8 @@ class PostgresqlUrl:
             context.load_cert_chain(certificate, key, lambda: password)
         except (OSError, ValueError):
             raise ValueError(
-                f"should name with sslcert a certificate in PEM form, {_shown(certificate)}, and with sslkey its key, "
-                f"{_shown(key or certificate)} (which sslpassword opens if it is encrypted)"
+                f"should have a certificate in PEM form as sslcert, {_shown(certificate)}, and its key as sslkey, "
+                f"{_shown(key or certificate)} (with sslpassword if the key is encrypted)"
             ) from None
 
 
@@ -416,7 +415,7 @@ def _check_text(text: str | None) -> None:
     except UnicodeEncodeError:
         raise ValueError("should be UTF-8 text") from None
     if b"\0" in encoded:
-        raise ValueError("should hold no %00")
+        raise ValueError("should not contain %00")
 
 
 def _pairs(query: str) -> list[tuple[str, str]]:
@@ -427,9 +426,9 @@ def _pairs(query: str) -> list[tuple[str, str]]:
         raise ValueError("should be UTF-8 where it is percent-encoded") from None
     except ValueError:
         raise ValueError(
-            _UNENCODED if "@" in query else 'should have nothing behind its "?" but NAME=VALUE, parted by "&"'
+            _UNENCODED if "@" in query else 'should have only NAME=VALUE after its "?", separated by "&"'
         ) from None
-    # What is not known may be part of a password, which should not be repeated.
+    # An unknown name may be part of a password, and must not be repeated.
     if "@" in query and not all(_is_parameter(name) for name, _ in pairs):
         raise ValueError(_UNENCODED)
     return pairs
@@ -448,7 +447,7 @@ def _parameters(query: Sequence[tuple[str, str]]) -> dict[str, str]:
     parameters: dict[str, str] = {}
     for name, value in query:
         if name == "ssl":
-            # As libpq takes the "true" of JDBC, and as asyncpg takes its own names.
+            # libpq accepts the "true" of JDBC, and asyncpg accepts underscores.
             name, value = "sslmode", {"true": "require"}.get(value, value.replace("_", "-"))  # noqa: PLW2901
         elif name == "database":
             name = "dbname"  # noqa: PLW2901
@@ -460,7 +459,7 @@ def _parameters(query: Sequence[tuple[str, str]]) -> dict[str, str]:
     return {
         name: value
         for name, value in parameters.items()
-        # What is said to be nothing is as what is not said.
+        # An empty text counts as not given.
         if value or name not in _TEXTS
     }
 
@@ -473,22 +472,22 @@ def _check_parameter(name: str, value: str) -> None:
         if not re.fullmatch("[0-9]{1,10}", value) or not least <= int(value) <= most:
             raise ValueError(f"should have a whole number from {least} to {most} as {name}")
     if name in _FILES and not value:
-        raise ValueError(f"should name a file with {name}, or leave it out")
+        raise ValueError(f"should name a file as {name}, or leave {name} out")
     if name in _WITHOUT_EFFECT and value not in (harmless := _WITHOUT_EFFECT[name]):
         advice = f"write {_alternatives(harmless)}, or remove it" if harmless else _INSTEAD.get(name, "remove it")
-        raise ValueError(f"asks with {name} for what the driver cannot do: {advice}")
+        raise ValueError(f"asks with {name} for a feature that the driver lacks: {advice}")
     if not _is_parameter(name):
         alike = get_close_matches(name.lower().replace("-", ""), [*_KNOWN, *_WITHOUT_EFFECT], n=1, cutoff=0.8)
         advice = f"write {alike[0]}, or remove it" if alike else "remove it"
-        raise ValueError(f"has the parameter {_shown(name)}, which is not known: {advice}")
+        raise ValueError(f"has the unknown parameter {_shown(name)}: {advice}")
     if name in _INSTEAD and name not in _WITHOUT_EFFECT:
-        raise ValueError(f"has the parameter {name}, which is not one of its own: remove it, and {_INSTEAD[name]}")
+        raise ValueError(f"has the parameter {name}, which PostgreSQL does not have: remove it, and {_INSTEAD[name]}")
 
 
-def _joined(
+def _combined(
     addresses: Sequence[Address], in_query: Sequence[Address], ports: Sequence[int | None]
 ) -> Sequence[Address]:
-    """Those of the query stand in place of the others, and a single port is for all who have none."""
+    """Combine both kinds of addresses: hosts in the query win, and a single port is for all hosts without one."""
     if in_query:
         others = [port for _, port in addresses]
         ports = ports or (others if len(others) in (1, len(in_query)) else [])
@@ -507,7 +506,7 @@ def _joined(
 
 
 def _address(spec: str) -> Address:
-    """An address before the path: percent-encoded, with its port."""
+    """Parse an address before the path: percent-encoded, with its port."""
     if bracketed := _BRACKETED.fullmatch(spec):
         host, port = bracketed["host"], bracketed["port"] or ""
     else:
@@ -516,7 +515,7 @@ def _address(spec: str) -> Address:
 
 
 def _address_in_query(spec: str) -> Address:
-    """An address in a parameter `host`, which may have its port with it as SQLAlchemy writes it."""
+    """Parse an address in the parameter `host`. SQLAlchemy writes the port there, too."""
     if not spec:
         raise ValueError("should have no empty host among its hosts")
     if not is_socket(spec) and (bracketed := _BRACKETED.fullmatch(spec)):
@@ -531,7 +530,9 @@ def _checked_host(host: str | None) -> str:
     if not host:
         raise ValueError("should have no empty host among its hosts")
     if host.startswith("@"):
-        raise ValueError("asks for an abstract socket, which the driver cannot do: name the socket's folder")
+        raise ValueError(
+            "has an abstract socket as host, which the driver does not support: name the folder of a socket"
+        )
     if not is_socket(host):
         if not host.isprintable() or " " in host:
             raise ValueError("should have no blank in a host")
@@ -558,14 +559,14 @@ def _check_file(name: str, path: str) -> None:
         with Path(path).open("rb"):
             return
     except FileNotFoundError:
-        fault = "which does not exist"
+        fault = "does not exist"
     except IsADirectoryError:
-        fault = "which is a folder"
+        fault = "is a folder"
     except PermissionError:
-        fault = "which this user may not read"
+        fault = "this user may not read"
     except OSError as error:
-        fault = f"which cannot be read ({error.strerror})"
-    raise ValueError(f"names with {name} the file {_shown(path)}, {fault}")
+        fault = f"cannot be read ({error.strerror})"
+    raise ValueError(f"has the {name} {_shown(path)}, which {fault}")
 
 
 def _alternatives(values: Sequence[str]) -> str:
@@ -574,5 +575,5 @@ def _alternatives(values: Sequence[str]) -> str:
 
 
 def _shown(text: str) -> str:
-    """A name or a path in one line, whatever it is made of."""
+    """A name or a path on one line, with control characters escaped."""
     return repr(text)

@@ -1,5 +1,5 @@
-"""What the person who runs the service is told by adapters."""
+"""Errors for operators."""
 
 
 class ConfigurationError(Exception):
-    """The service cannot run as it is configured; the text is one line for the person who starts it."""
+    """The service cannot run with its configuration. The message is one line for the operator."""

@@ -1,4 +1,4 @@
-"""Counts of failed logins that go on in memory while they cannot be written."""
+"""Counts of failed logins that fall back to memory while the database cannot be written."""
 
 import asyncio
 import logging
@@ -12,19 +12,19 @@ from tradingagents_core.errors import StoreUnavailable, Unavailable
 from tradingagents_core.ports import LoginFailures
 
 WRITE_SECONDS: Final = 0.5
-"""How long a caller waits for a count to be written; the writing goes on without the caller."""
+"""How long a caller waits for a write. A slower write goes on without the caller."""
 
 RETRY_SECONDS: Final = 1
-"""How long after a failed or slow write the next one is tried."""
+"""How long after a failed or slow write the next write is tried."""
 
 _log = logging.getLogger(__name__)
 
 
 class FallbackLoginFailures(LoginFailures):
-    """Counts in other `failures`, and in memory what cannot be written there at the moment.
+    """Counts failed logins in other `failures`, and in memory while these cannot be written.
 
-    A failure is counted in memory first, and taken back from there once it is written, so that it counts at any time.
-    What could not be written counts in this process until it is forgotten. `add` raises no error and takes no longer
+    A failure is counted in memory first, and removed from memory once it is written, so that it counts at any time. A
+    failure that cannot be written counts in this process until it expires. `add` raises no error and takes no longer
     than `WRITE_SECONDS`.
     """
 
@@ -34,7 +34,7 @@ class FallbackLoginFailures(LoginFailures):
         self._memory = MemoryLoginFailures()
         self._writing: set[asyncio.Task[bool]] = set()
         self._problem: str | None = None
-        """Why the last write failed; None after one that succeeded."""
+        """Why the last write failed; None after a successful write."""
         self._retry_at = 0.0
 
     async def find(self, keys: Sequence[str]) -> Mapping[str, FailureCount]:
@@ -45,33 +45,33 @@ class FallbackLoginFailures(LoginFailures):
 
     async def add(self, keys: Sequence[str], *, at: datetime) -> None:
         await self._memory.add(keys, at=at)
-        if not self._is_to_be_tried():
+        if not self._may_try():
             return
-        task = self._started(self._failures.add(keys, at=at), then=lambda: self._memory.take_back(keys))
-        await self._wait_a_moment(task)
+        task = self._start(self._failures.add(keys, at=at), then=lambda: self._memory.take_back(keys))
+        await self._wait_briefly(task)
 
     async def clear(self, keys: Sequence[str]) -> None:
         await self._memory.clear(keys)
-        if not self._is_to_be_tried():
+        if not self._may_try():
             raise StoreUnavailable(reason=self._problem or "")
-        task = self._started(self._failures.clear(keys), then=lambda: None)
-        if not await self._wait_a_moment(task):
+        task = self._start(self._failures.clear(keys), then=lambda: None)
+        if not await self._wait_briefly(task):
             raise StoreUnavailable(reason=self._problem or "")
 
-    def _is_to_be_tried(self) -> bool:
+    def _may_try(self) -> bool:
         if self._problem is None:
             return True
-        # One at a time, so that no crowd of writers waits for a database that answers none of them.
+        # One write at a time, so that no crowd of writers waits for a database that does not respond.
         return not self._writing and asyncio.get_running_loop().time() >= self._retry_at
 
-    def _started(self, write: Awaitable[None], *, then: Callable[[], None]) -> "asyncio.Task[bool]":
-        # A task of its own, because a write that has begun waits for its outcome however long that takes.
-        task = asyncio.ensure_future(self._written(write, then))
+    def _start(self, write: Awaitable[None], *, then: Callable[[], None]) -> "asyncio.Task[bool]":
+        # A separate task, because a write that has begun waits for its outcome, however long that takes.
+        task = asyncio.ensure_future(self._write(write, then))
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
         return task
 
-    async def _written(self, write: Awaitable[None], then: Callable[[], None]) -> bool:
+    async def _write(self, write: Awaitable[None], then: Callable[[], None]) -> bool:
         try:
             await write
         except Unavailable as error:
@@ -81,11 +81,11 @@ class FallbackLoginFailures(LoginFailures):
         self._note(None)
         return True
 
-    async def _wait_a_moment(self, task: "asyncio.Task[bool]") -> bool:
+    async def _wait_briefly(self, task: "asyncio.Task[bool]") -> bool:
         """Whether the write has succeeded within its time."""
         done, _ = await asyncio.wait({task}, timeout=self._write_seconds)
         if not done:
-            self._note("the database takes too long to write")
+            self._note(f"the database takes more than {self._write_seconds} s to write")
             return False
         return task.result()
 

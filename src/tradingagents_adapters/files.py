@@ -1,27 +1,27 @@
-"""What a process may do with files, and whose they are: for the lines that tell an operator."""
+"""Permissions and owners of files, for messages to operators."""
 
 import os
 from pathlib import Path
 
 
-def may(path: Path, what: int) -> bool:
-    """Whether this process may do that (`os.R_OK`, `os.W_OK`, `os.X_OK`) with a file or folder."""
-    # As the system decides for files that are opened, where it can be asked for that.
-    return os.access(path, what, effective_ids=os.access in os.supports_effective_ids)
+def may(path: Path, mode: int) -> bool:
+    """Whether this process may access a file or folder in this mode (`os.R_OK`, `os.W_OK`, `os.X_OK`)."""
+    # With the effective ids, as when a file is opened, on systems that can check them.
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
 def owner(path: Path) -> str:
-    """The user to whom a file or folder belongs."""
+    """The owner of a file or folder."""
     return _name(path.stat().st_uid)
 
 
 def own_user() -> str:
-    """The user as whom this process runs."""
+    """The user that this process runs as."""
     return _name(os.geteuid())
 
 
 def _name(user: int) -> str:
-    # Not everywhere there, and needed for a refusal only.
+    # Windows has no such module; only messages need it.
     import pwd  # noqa: PLC0415
 
     try:

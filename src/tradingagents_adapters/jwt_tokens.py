@@ -15,7 +15,7 @@ from tradingagents_core.errors import InvalidToken
 from tradingagents_core.ports import Clock, TokenService
 
 KEY_MIN_BYTES: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
-"""The algorithms that can be chosen, each with the shortest key that it is safe with (RFC 7518, 3.2)."""
+"""The supported algorithms, each with the minimum length of its key (RFC 7518, 3.2)."""
 
 LIFETIME_MAX: Final = timedelta(days=366)
 
@@ -25,8 +25,8 @@ _ISSUER: Final = "tradingagents"
 _AUDIENCE: Final = "tradingagents-api"
 _TOKEN_MAX_LENGTH: Final = 4096
 _CLOCK_SKEW: Final = timedelta(seconds=60)
-_SAID_AGAIN_AFTER: Final = timedelta(minutes=1)
-"""How long the log has no second line about clocks that differ."""
+_WARNING_INTERVAL: Final = timedelta(minutes=1)
+"""The minimum time between two warnings about clocks that differ."""
 
 _SHAPE: Final = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 _USER_ID: Final = re.compile(r"[1-9][0-9]{0,18}")
@@ -34,11 +34,11 @@ _TOKEN_ID: Final = re.compile(r"[\w-]{1,64}", re.ASCII)
 
 
 class JwtTokenService(TokenService):
-    """Signs tokens with one secret key and one algorithm, and takes back only what it would write itself.
+    """Signs tokens with one secret key and one algorithm, and accepts only tokens of exactly the form that it issues.
 
     Raises:
-        ValueError: the algorithm is not in `KEY_MIN_BYTES`, the key too short for it, or the lifetime not one second to
-            `LIFETIME_MAX`.
+        ValueError: the algorithm is not in `KEY_MIN_BYTES`, the key is too short for the algorithm, or the lifetime is
+            not between one second and `LIFETIME_MAX`.
     """
 
     def __init__(self, *, secret_key: str, algorithm: str, lifetime: timedelta, clock: Clock) -> None:
@@ -53,8 +53,8 @@ class JwtTokenService(TokenService):
         self._algorithm = algorithm
         self._lifetime = timedelta(seconds=lifetime // timedelta(seconds=1))
         self._clock = clock
-        self._said_at: datetime | None = None
-        # The first segment holds the algorithm and the type and is the same in every token of this service.
+        self._warned_at: datetime | None = None
+        # The first segment contains the algorithm and the type. It is the same in every token of this service.
         self._header = self._sign({}).partition(".")[0]
 
     @property
@@ -81,17 +81,17 @@ class JwtTokenService(TokenService):
             payload = self._jws.decode(token, self._key, algorithms=[self._algorithm])
             claims = json.loads(payload.decode(), object_pairs_hook=_without_repetition)
         except Exception as error:
-            # Whatever a stranger's bytes set off in the libraries below, the answer is the same.
+            # Invalid bytes cause all kinds of exceptions in the libraries; the result is the same.
             raise InvalidToken from error
         return self._checked(claims)
 
-    def _say_that_clocks_differ(self, seconds: float) -> None:
+    def _warn_that_clocks_differ(self, seconds: float) -> None:
         now = self._clock()
-        if self._said_at is None or abs(now - self._said_at) >= _SAID_AGAIN_AFTER:
-            self._said_at = now
+        if self._warned_at is None or abs(now - self._warned_at) >= _WARNING_INTERVAL:
+            self._warned_at = now
             _log.warning(
-                "A token is refused that this service signed %d seconds from now: the clocks of two servers differ, or"
-                " this one has stepped back",
+                "Refused a token that was issued %d seconds in the future: the clocks of two servers differ, or the"
+                " clock of this server was set back",
                 seconds,
             )
 
@@ -99,7 +99,7 @@ class JwtTokenService(TokenService):
         return jwt.encode(payload, self._key, algorithm=self._algorithm)
 
     def _checked(self, claims: object) -> TokenClaims:
-        """The claims, if each of them is there, of the right type, and one that this service makes."""
+        """The claims, if all are present, have the right types, and have values that this service issues."""
         match claims:
             case {
                 "iss": str(issuer),
@@ -124,7 +124,7 @@ class JwtTokenService(TokenService):
         if not valid or expires <= self._clock().timestamp():
             raise InvalidToken
         if issued > (self._clock() + _CLOCK_SKEW).timestamp():
-            self._say_that_clocks_differ(issued - self._clock().timestamp())
+            self._warn_that_clocks_differ(issued - self._clock().timestamp())
             raise InvalidToken
         return TokenClaims(
             token_id=token_id,
@@ -137,5 +137,5 @@ class JwtTokenService(TokenService):
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     claims = dict(pairs)
     if len(claims) < len(pairs):
-        raise ValueError("a claim is there twice")
+        raise ValueError("a claim occurs twice")
     return claims

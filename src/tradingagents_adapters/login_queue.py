@@ -1,4 +1,4 @@
-"""The queue of logins in this process: turns go round by network and source, those who have logged in before first."""
+"""The queue of logins in this process: users who have logged in before come first; sources take turns."""
 
 import asyncio
 from collections import Counter, OrderedDict
@@ -17,14 +17,16 @@ from tradingagents_core.errors import PasswordHasherBusy, TooManyAttempts
 from tradingagents_core.ports import LoginQueue
 
 WAITING_FOR_EACH_TURN: Final = 100
-"""How many attempts may wait for each turn that is given at once, about two seconds' work for one."""
+"""How many attempts may wait for each of the turns granted at once: about two seconds of work."""
 
 REMEMBERED_MAX: Final = 10_000
-"""How many sources and networks that have had a turn are remembered, and how many successes."""
+"""How many sources and networks with a recent turn are remembered, and how many recent successes."""
 
 _LEVELS: Final = 9
-"""How many classes of attempts there are: one for those that have succeeded before, the others by the failures of
-their source: none, 1, 2 and more, 4 and more, 8 and more, up to 64."""
+"""The number of levels: one for attempts that have succeeded before, the others by the failures of the source.
+
+These are none, 1, 2 or more, 4 or more, 8 or more, up to 64 or more.
+"""
 
 _RETRY_SECONDS: Final = 1
 
@@ -34,7 +36,7 @@ class _Waiter:
     attempt: LoginAttempt
     level: int
     turn: "asyncio.Future[bool]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-    """Whether the attempt gets a turn; done when it has left the queue, or when its caller has been cancelled."""
+    """Whether the attempt gets a turn. Done when the attempt has left the queue, or its caller has been cancelled."""
     is_queued: bool = True
 
 
@@ -56,10 +58,10 @@ class _MostRecent:
 
 
 class _Rounds:
-    """Those who wait, each network in turn, and within it each source.
+    """The waiting attempts of one level. Networks take turns, and within a network, sources take turns.
 
-    A network or source that had no turn lately begins in front, so that a newcomer does not wait for a whole round of
-    a crowd; one that had a turn begins at the end, so that nobody gets a second turn before others have had one.
+    A network or source without a recent turn starts at the front: a newcomer does not wait for a whole round of a
+    crowd. A network or source with a recent turn starts at the end, and does not get a second turn before the others.
     """
 
     def __init__(self, served: _MostRecent) -> None:
@@ -95,7 +97,7 @@ class _Rounds:
             del self._networks[network]
 
     def pop(self) -> _Waiter:
-        """Remove and return the next one."""
+        """Remove and return the next attempt."""
         network, sources = next(iter(self._networks.items()))
         source, waiters = next(iter(sources.items()))
         waiter = next(iter(waiters))
@@ -106,19 +108,19 @@ class _Rounds:
         return waiter
 
     def most_crowded(self) -> _Waiter:
-        """The last attempt of the source that has most attempts, in the network that has most."""
+        """The last attempt of the source with the most attempts, in the network with the most attempts."""
         sources = self._networks[max(self._networks, key=self.size)]
         source = max(sources, key=lambda key: len(sources[key]))
         return next(reversed(sources[source]))
 
 
 class RoundRobinLoginQueue(LoginQueue):
-    """Gives `turns` turns at once; a longer wait than `seconds` for one is given up.
+    """Grants `turns` turns at once. An attempt waits at most `seconds` for its turn.
 
-    Attempts that have succeeded before come first, then the order is by failures of the source, then round by networks
-    (`LoginAttempt.network`), then round by sources. At most `WAITING_FOR_EACH_TURN` attempts wait for each turn; when
-    that many wait, a newcomer with fewer failures, or of a less crowded network, takes the place of one that would come
-    last.
+    Attempts that have succeeded before come first. The others are ordered by the failures of their source; among
+    equals, networks (`LoginAttempt.network`) take turns, then sources. At most `WAITING_FOR_EACH_TURN` attempts wait
+    for each turn. In a full queue, a newcomer with fewer failures, or from a less crowded network, replaces one of the
+    last attempts.
     """
 
     def __init__(self, *, turns: int, seconds: float = TURN_SECONDS) -> None:
@@ -186,7 +188,7 @@ class RoundRobinLoginQueue(LoginQueue):
                 self._levels[level].remove(waiter)
                 self._forget(waiter)
             elif not gets_a_turn and not waiter.turn.cancelled() and waiter.turn.result():
-                # The turn came in the very moment in which the wait was given up.
+                # The turn was granted just as the wait timed out or was cancelled.
                 self._pass_on()
         if not gets_a_turn:
             raise PasswordHasherBusy

@@ -1,4 +1,4 @@
-"""Callers who are remembered for a few seconds."""
+"""A cache of callers for a few seconds."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,7 +10,7 @@ from tradingagents_core.domain.authentication import Caller
 from tradingagents_core.ports import Callers, Clock
 
 REMEMBERED_MAX: Final = 10_000
-"""How many credentials a process remembers at once."""
+"""How many credentials a process caches at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +21,11 @@ class _Remembered:
 
 
 class RememberedCallers(Callers):
-    """Asks other `callers`, and remembers for `seconds` those who were found, by their credentials.
+    """Finds callers in other `callers`, and caches them by their credentials for `seconds`.
 
-    A change counts at once in the process that calls `forget`. A change in another process counts within that time: so
-    long, a user who has been deactivated there is still a caller here. Nobody is remembered longer than the credential
-    is valid.
+    A change takes effect at once in the process that calls `forget`. In other processes, it takes effect when the cache
+    entry expires; until then, a deactivated user is still a caller there. No entry outlives the validity of its
+    credential.
     """
 
     def __init__(self, callers: Callers, *, seconds: float, clock: Clock) -> None:
@@ -34,17 +34,17 @@ class RememberedCallers(Callers):
         self._clock = clock
         self._remembered: LRUCache[str, _Remembered] = LRUCache(REMEMBERED_MAX)
         self._changes = 0
-        """How often an account has been changed."""
+        """How many changes of accounts `forget` was called for."""
 
     async def find(self, credential: str) -> Caller | None:
         now = self._clock()
         known = self._remembered.get(credential)
-        # The clock may have stepped back since.
+        # The clock may have been set back since.
         if known is not None and known.since <= now < known.until:
             return known.caller
         changes = self._changes
         caller = await self._callers.find(credential)
-        # What was read while a change was being committed may be what was before it.
+        # A caller that was read during a change may be outdated.
         if caller is not None and self._time and changes == self._changes:
             until = now + self._time
             if caller.expires_at is not None:
@@ -58,6 +58,6 @@ class RememberedCallers(Callers):
         finally:
             self._changes += 1
             for credential in list(self._remembered):
-                # `Cache` looks only; `LRUCache` would note a use, and no longer know which were used last.
+                # `Cache` only reads; `LRUCache` would count a use, and lose the order of recent uses.
                 if Cache.__getitem__(self._remembered, credential).caller.user_id == user_id:
                     del self._remembered[credential]

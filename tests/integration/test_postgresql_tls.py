@@ -219,7 +219,7 @@ async def test_without_an_authority_nothing_can_be_verified(
     server: PostgresqlServer, mode: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    with pytest.raises(ValueError, match="should say with sslrootcert=FILE which authorities"):
+    with pytest.raises(ValueError, match="should have sslrootcert=FILE with the certificate authorities"):
         DatabaseOptions(url=read_database_url(url(server, sslmode=mode)))
 
 

@@ -120,7 +120,7 @@ def test_the_parameters_are_those_of_the_cheat_sheet_where_nothing_else_is_said(
 
 
 def test_nobody_has_a_password(hasher, password_hash, monkeypatch):
-    monkeypatch.setattr(hasher, "_nobodys_hash", password_hash)
+    monkeypatch.setattr(hasher, "_dummy_hash", password_hash)
     assert verify(hasher, PASSWORD, None) is False
 
 

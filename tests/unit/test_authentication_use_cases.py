@@ -207,9 +207,9 @@ def test_a_right_password_is_let_in_though_nothing_can_be_written(world, caplog,
     caplog.set_level(logging.WARNING)
     asyncio.run(story())
     assert [record.getMessage() for record in caplog.records if "the disk is full" in record.getMessage()] == [
-        f"Login of user 1: could not write {what_is_lost}: The database is not available at the moment; try again"
+        f"Login of user 1: could not {what_is_lost}: The database is not available at the moment; try again"
         " shortly (the disk is full)"
-        for what_is_lost in [{"clear": "the failed logins", "write": "the renewed password hash"}[what]]
+        for what_is_lost in [{"clear": "clear the failed logins", "write": "replace the weak password hash"}[what]]
     ]
 
 
@@ -228,7 +228,10 @@ def test_a_right_password_does_not_wait_for_slow_writes_which_go_on_after_the_an
         assert not world.passwords.needs_rehash((await world.user()).password_hash)
 
     asyncio.run(story())
-    assert "Login of user 1: the database is slow; the user is let in meanwhile" in caplog.messages
+    assert (
+        "Login of user 1: the database takes more than 0.05 s to write; the login does not wait longer"
+        in caplog.messages
+    )
 
 
 @pytest.mark.parametrize("where", ["find", "add", "read", "verify"])

@@ -223,16 +223,16 @@ def test_an_at_sign_in_a_parameter_needs_no_encoding() -> None:
         ("postgresql://a b/service", "should have no blank in a host"),
         ("postgresql://a%0Ab/service", "should have no blank in a host"),
         ("postgresql:///service?host=a,+b", "should have no blank in a host"),
-        ("postgresql://ann:My\nSecret@db/service", "should stand in one line"),
-        ("postgresql://db/service\n?sslmode=require", "should stand in one line"),
+        ("postgresql://ann:My\nSecret@db/service", "should be one line"),
+        ("postgresql://db/service\n?sslmode=require", "should be one line"),
         ("postgresql://a..b/service", "has a host name with an empty part"),
         (f"postgresql://{'a' * 64}/service", "has a host name with an empty part, or one of more than 63 characters"),
-        ("postgresql://%40abstract/service", "asks for an abstract socket"),
+        ("postgresql://%40abstract/service", "has an abstract socket as host"),
         ("postgresql://ann:%FF@db/service", "should be UTF-8 where it is percent-encoded"),
         ("postgresql://db/service?application_name=%FF", "should be UTF-8 where it is percent-encoded"),
-        ("postgresql://ann:%00@db/service", "should hold no %00"),
+        ("postgresql://ann:%00@db/service", "should not contain %00"),
         ("postgresql://ann:\udcff@db/service", "should be UTF-8 text"),
-        ("postgresql://db/service?MySecret", 'should have nothing behind its "?" but NAME=VALUE'),
+        ("postgresql://db/service?MySecret", 'should have only NAME=VALUE after its "?"'),
     ],
 )
 def test_a_url_that_cannot_be_used_is_refused_with_its_reason(url: str, said: str) -> None:
@@ -311,22 +311,25 @@ def test_what_asks_for_nothing_but_what_is_done_anyway_is_accepted(harmless: str
 def test_what_the_driver_cannot_do_is_refused_by_name(parameter: str, advice: str) -> None:
     name = parameter.partition("=")[0]
     assert refusal(f"postgresql://ann:{SECRET}@db/service?{parameter}").startswith(
-        f"asks with {name} for what the driver cannot do: {advice}"
+        f"asks with {name} for a feature that the driver lacks: {advice}"
     )
 
 
 @pytest.mark.parametrize(
     ("parameter", "said"),
     [
-        ("foo=MySecret", "has the parameter 'foo', which is not known: remove it"),
-        ("ssl_mode=require", "has the parameter 'ssl_mode', which is not known: write sslmode, or remove it"),
-        ("ssl-mode=REQUIRED", "has the parameter 'ssl-mode', which is not known: write sslmode, or remove it"),
-        ("sslMode=require", "has the parameter 'sslMode', which is not known: write sslmode, or remove it"),
-        ("a%0Ab=1", r"has the parameter 'a\nb', which is not known"),
-        ("command_timeout=3", "has the parameter 'command_timeout', which is not known"),
-        ("pgbouncer=true", "has the parameter pgbouncer, which is not one of its own: remove it, and set DATABASE_PG"),
-        ("connection_limit=5", "has the parameter connection_limit, which is not one of its own"),
-        ("schema=public", "has the parameter schema, which is not one of its own"),
+        ("foo=MySecret", "has the unknown parameter 'foo': remove it"),
+        ("ssl_mode=require", "has the unknown parameter 'ssl_mode': write sslmode, or remove it"),
+        ("ssl-mode=REQUIRED", "has the unknown parameter 'ssl-mode': write sslmode, or remove it"),
+        ("sslMode=require", "has the unknown parameter 'sslMode': write sslmode, or remove it"),
+        ("a%0Ab=1", r"has the unknown parameter 'a\nb'"),
+        ("command_timeout=3", "has the unknown parameter 'command_timeout'"),
+        (
+            "pgbouncer=true",
+            "has the parameter pgbouncer, which PostgreSQL does not have: remove it, and set DATABASE_PG",
+        ),
+        ("connection_limit=5", "has the parameter connection_limit, which PostgreSQL does not have"),
+        ("schema=public", "has the parameter schema, which PostgreSQL does not have"),
     ],
 )
 def test_a_parameter_that_is_not_known_is_refused_by_name(parameter: str, said: str) -> None:
@@ -349,7 +352,7 @@ def test_a_parameter_that_is_not_known_is_refused_by_name(parameter: str, said: 
         ("keepalives=yes", "should have 0 or 1 as keepalives"),
         ("keepalives_idle=x", "should have a whole number from 0 to 32767 as keepalives_idle"),
         ("keepalives_count=128", "should have a whole number from 0 to 127 as keepalives_count"),
-        ("sslrootcert=", "should name a file with sslrootcert"),
+        ("sslrootcert=", "should name a file as sslrootcert"),
         ("sslnegotiation=direct", "should have sslmode=require or stricter"),
         ("sslrootcert=system&sslmode=require", "should have sslmode=verify-full beside sslrootcert=system"),
         (
@@ -441,13 +444,13 @@ FILES: Final[Sequence[str]] = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_that_does_not_exist_is_named(tmp_path: Path, name: str) -> None:
     said = refusal(f"postgresql://ann:{SECRET}@db/service?sslmode=require&{name}={tmp_path}/missing%0A.pem")
-    assert said == rf"names with {name} the file '{tmp_path}/missing\n.pem', which does not exist"
+    assert said == rf"has the {name} '{tmp_path}/missing\n.pem', which does not exist"
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path, name: str) -> None:
     said = refusal(f"postgresql://db/service?sslmode=verify-full&{name}={tmp_path}")
-    assert said == f"names with {name} the file '{tmp_path}', which is a folder"
+    assert said == f"has the {name} '{tmp_path}', which is a folder"
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -456,7 +459,7 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, name: str) -> None
     file.touch(mode=0)
     with ordinary_user():
         said = refusal(f"postgresql://db/service?{name}={file}")
-    assert said == f"names with {name} the file '{file}', which this user may not read"
+    assert said == f"has the {name} '{file}', which this user may not read"
 
 
 @pytest.mark.parametrize("name", ["sslrootcert", "sslcrl", "sslcert"])
@@ -470,7 +473,7 @@ def test_a_file_without_certificates_is_named(tmp_path: Path, name: str) -> None
 
 def test_a_certificate_without_its_key_is_named(certificate: Path) -> None:
     said = refusal(f"postgresql://db/service?sslcert={certificate}")
-    assert said.startswith(f"should name with sslcert a certificate in PEM form, '{certificate}', and with sslkey its")
+    assert said.startswith(f"should have a certificate in PEM form as sslcert, '{certificate}', and its")
 
 
 def test_a_certificate_and_its_key_are_given_to_the_driver(certificate: Path) -> None:
@@ -482,9 +485,9 @@ def test_a_certificate_and_its_key_are_given_to_the_driver(certificate: Path) ->
 @pytest.mark.parametrize("mode", ["verify-ca", "verify-full"])
 def test_what_is_to_be_verified_needs_an_authority(mode: str) -> None:
     assert refusal(f"postgresql://db/service?sslmode={mode}").startswith(
-        f"should say with sslrootcert=FILE which authorities sslmode={mode} trusts"
+        f"should have sslrootcert=FILE with the certificate authorities for sslmode={mode}"
     )
-    assert refusal(f"postgresql://db/service?ssl={mode.replace('-', '_')}").startswith("should say with sslrootcert")
+    assert refusal(f"postgresql://db/service?ssl={mode.replace('-', '_')}").startswith("should have sslrootcert=FILE")
 
 
 def test_the_authority_may_be_that_of_all_clients_of_postgresql(

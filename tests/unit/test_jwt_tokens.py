@@ -494,7 +494,7 @@ def test_a_token_from_the_future_is_one_line_in_the_log_each_minute(clock, caplo
     for token in early:
         assert_refused(token, tokens)
     assert len(caplog.records) == 1
-    assert "signed 300 seconds from now" in caplog.text or "signed 299 seconds from now" in caplog.text
+    assert "issued 300 seconds in the future" in caplog.text or "issued 299 seconds in the future" in caplog.text
     clock.move(timedelta(seconds=61))
     assert_refused(early[0], tokens)
     assert len(caplog.records) == 2

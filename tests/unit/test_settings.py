@@ -227,8 +227,8 @@ def test_a_database_is_reached_through_the_driver_of_this_project(load: Load, ur
         ("sqlite://", "should name a file"),
         ("sqlite:///", "should name a file"),
         ("sqlite:///:memory:", "should name a file"),
-        ("sqlite:///some.db?timeout=1", "should hold nothing but a path"),
-        ("sqlite://host/some.db", "should hold nothing but a path"),
+        ("sqlite:///some.db?timeout=1", "should contain only a path"),
+        ("sqlite://host/some.db", "should contain only a path"),
         ("sqlite:///missing/some.db", "should name a file in a folder that exists"),
     ],
 )

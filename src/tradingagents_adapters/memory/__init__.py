@@ -1,7 +1,7 @@
-"""Stores in this process's memory, for tests, trials and services that need not remember.
+"""Stores in the memory of this process, for tests, trials and services that need no persistence.
 
-They keep every promise of their ports: blocks are whole or nothing, and follow each other where they take one row. What
-they hold ends with the process.
+The stores fulfil the contracts of their ports: a block commits everything or nothing, and blocks that lock the same row
+run one after another. The data is lost when the process ends.
 """
 
 from tradingagents_adapters.memory.accounts import MemoryAccountStore

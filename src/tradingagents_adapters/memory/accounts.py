@@ -12,14 +12,14 @@ from tradingagents_core.ports import AccountStore, AccountView, AccountWork, Use
 
 
 class _Users:
-    """The users as committed."""
+    """The committed users."""
 
     def __init__(self) -> None:
         self.by_id: dict[int, User] = {}
         self.by_email: dict[str, User] = {}
 
     def put(self, user: User) -> None:
-        """Keep this state of a user."""
+        """Store this state of a user."""
         before = self.by_id.get(user.id)
         if before is not None:
             del self.by_email[before.email]
@@ -47,7 +47,7 @@ class _MemoryReader(UserReader):
 
 
 class _MemoryRepository(UserRepository):
-    """The user of a block, changed or not; what is committed stays as it is meanwhile."""
+    """The user of a block. The committed user does not change before the end of the block."""
 
     def __init__(self, users: _Users, user: User) -> None:
         self._users = users
@@ -65,7 +65,7 @@ class _MemoryRepository(UserRepository):
 
 
 class MemoryAccountStore(AccountStore):
-    """Keeps accounts in memory, for one event loop. Changes run one at a time."""
+    """Stores accounts in memory, for one event loop. Changes run one at a time."""
 
     def __init__(self) -> None:
         self._users = _Users()

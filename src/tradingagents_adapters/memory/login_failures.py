@@ -10,18 +10,18 @@ from tradingagents_core.domain.login_throttle import FailureCount
 from tradingagents_core.ports import LoginFailures
 
 FAILURE_COUNTS_MAX: Final = 100_000
-"""How many counts of failed logins are kept, some 30 MB of them."""
+"""The maximum number of counts of failed logins, about 30 MB."""
 
 
 class MemoryLoginFailures(LoginFailures):
     """Counts failed logins in memory, for one process.
 
-    It keeps at most `FAILURE_COUNTS_MAX` counts; beyond that the one whose last failure came first is dropped.
+    At most `FAILURE_COUNTS_MAX` counts are kept; beyond that, the count with the oldest last failure is dropped.
     """
 
     def __init__(self) -> None:
         self._counts: OrderedDict[str, FailureCount] = OrderedDict()
-        """In the order of their last failures."""
+        """Counts by key, in the order of their last failures."""
 
     async def find(self, keys: Sequence[str]) -> Mapping[str, FailureCount]:
         return {key: self._counts[key] for key in keys if key in self._counts}
@@ -37,7 +37,7 @@ class MemoryLoginFailures(LoginFailures):
             self._counts.popitem(last=False)
 
     def take_back(self, keys: Sequence[str]) -> None:
-        """Count one failure less under each of the keys that have a count."""
+        """Subtract one failure from the counts under these keys."""
         for key in keys:
             count = self._counts.get(key)
             if count is not None and count.count > 1:

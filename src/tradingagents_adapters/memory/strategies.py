@@ -1,4 +1,4 @@
-"""Owners' strategies in memory."""
+"""Strategies in memory."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -16,12 +16,12 @@ from tradingagents_core.ports import StrategyReader, StrategyRepository, Strateg
 
 @dataclass(slots=True)
 class _Owner:
-    """What an owner has, as committed."""
+    """The committed strategies of an owner."""
 
     strategies: dict[int, Strategy] = field(default_factory=dict)
-    """By id, and in the order of ids: the newest comes last."""
+    """Strategies by id, in the order of ids."""
     ids: dict[str, int] = field(default_factory=dict)
-    """By name."""
+    """Ids by name."""
     active: int = 0
     """How many strategies are active."""
 
@@ -45,22 +45,22 @@ class _MemoryReader(StrategyReader):
         if active_only:
             listed = (strategy for strategy in listed if strategy.is_active)
         total = owner.active if active_only else len(owner.strategies)
-        # No list is longer, and `islice` takes no greater number than a list can have.
+        # `islice` refuses numbers greater than the length of any list.
         start = min(skip, total)
         return Page(items=list(islice(listed, start, start + limit)), total=total, skip=skip, limit=limit)
 
 
 class _MemoryRepository(StrategyRepository):
-    """Changes on top of what is committed, which stays as it is until `commit`."""
+    """The changes of a block. The committed strategies do not change before `commit`."""
 
     def __init__(self, owner_id: int, committed: _Owner, ids: "count[int]") -> None:
         self._owner_id = owner_id
         self._committed = committed
         self._new_ids = ids
         self._strategies: dict[int, Strategy | None] = {}
-        """Those that have changed; None for one that was removed."""
+        """Changed strategies by id; None for a removed strategy."""
         self._ids: dict[str, int | None] = {}
-        """By names that have changed hands; None for a name that is free."""
+        """Ids by name, for changed names; None for a free name."""
 
     async def get(self, strategy_id: int) -> Strategy:
         strategy = self._strategies.get(strategy_id, self._committed.strategies.get(strategy_id))
@@ -87,7 +87,7 @@ class _MemoryRepository(StrategyRepository):
         self._ids[before.name] = None
 
     def commit(self) -> None:
-        """Have the changes be what is committed."""
+        """Apply the changes to the committed strategies."""
         owner = self._committed
         for name, strategy_id in self._ids.items():
             if strategy_id is None:
@@ -110,13 +110,13 @@ class _MemoryRepository(StrategyRepository):
 
 
 class MemoryStrategyStore(StrategyStore):
-    """Keeps owners' strategies in memory, for one event loop."""
+    """Stores strategies in memory, for one event loop."""
 
     def __init__(self) -> None:
         self._owners: dict[int, _Owner] = {}
         self._ids = count(1)
         self._rows: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
-        """The lock of each owner's row, while somebody has it or waits for it."""
+        """The lock of each owner's row, while a block holds the lock or waits for it."""
         self._view = StrategyView(_MemoryReader(self._owners))
 
     def read(self) -> AbstractAsyncContextManager[StrategyView]:

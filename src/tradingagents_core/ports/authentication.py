@@ -64,7 +64,7 @@ class LoginFailures(ABC):
 
     @abstractmethod
     async def add(self, keys: Sequence[str], *, at: datetime) -> None:
-        """Count one more failure `at` this time under each key. Two calls at once count twice, whatever their orders of keys.
+        """Count one more failure `at` this time under each key. Calls at the same time all count, in any order of keys.
 
         A count whose last failure is more than `FORGOTTEN_AFTER` ago starts again. Counts of the same age under other
         keys are removed gradually, so that unused keys do not accumulate.
@@ -92,7 +92,7 @@ class LoginQueue(ABC):
 
     @abstractmethod
     def turn(self, attempt: LoginAttempt, *, failures: int) -> AbstractAsyncContextManager[None]:
-        """A block that is entered when it is this attempt's turn. The end of the block gives the turn to the next attempt.
+        """A block that is entered when it is this attempt's turn. When the block ends, the next attempt gets the turn.
 
         Attempts with the account and source of a `note_success` come first. The others are ordered by the recent
         failures of their source, fewest first; `failures` is the number for this attempt. Among equals, sources take
@@ -106,4 +106,4 @@ class LoginQueue(ABC):
 
     @abstractmethod
     def note_success(self, attempt: LoginAttempt) -> None:
-        """Remember that the password of this attempt was right. Only a limited number of recent successes is remembered."""
+        """Remember that the password of this attempt was right. Only a limited number of recent ones is remembered."""

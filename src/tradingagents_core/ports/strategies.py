@@ -12,7 +12,7 @@ from tradingagents_core.domain.strategies import Strategy, StrategyContent
 class StrategyReader(ABC):
     """Reads committed strategies.
 
-    Strategies are read exactly as they were stored, microseconds and the order of keys included. Strategies and pages
+    Strategies are read exactly as they were stored, including microseconds and the order of keys. Strategies and pages
     that were read never change, whatever is stored later.
     """
 
@@ -21,16 +21,16 @@ class StrategyReader(ABC):
         """One strategy of this owner.
 
         Raises:
-            StrategyNotFound: the owner has no strategy with this id, whatever integers owner and id are, even if another
-                owner has the strategy.
+            StrategyNotFound: the owner has no strategy with this id, whatever integers owner and id are, and even if
+                another owner has the strategy.
         """
 
     @abstractmethod
     async def list(self, *, owner_id: int, skip: int, limit: int, active_only: bool) -> Page[Strategy]:
         """A page of this owner's strategies, oldest first (by id), at most `limit` of them after the first `skip`.
 
-        `active_only` leaves inactive strategies out. `total` counts the whole list without paging, at the same moment as
-        the items. Strategies of other owners are neither listed nor counted. The list is empty for an owner without
+        `active_only` leaves inactive strategies out. `total` counts the whole list without paging, at the moment of the
+        items. Strategies of other owners are neither listed nor counted. The list is empty for an owner without
         strategies, and for any other integer.
         """
 
