@@ -1,4 +1,4 @@
-"""Runs the migrations, for the command `alembic` and for the application, which brings its own connection."""
+"""Runs the migrations, for the command `alembic` and for the application, which passes its own connection."""
 
 import asyncio
 import logging
@@ -11,21 +11,20 @@ from sqlalchemy import Connection
 
 from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.sql import open_database
+from tradingagents_adapters.sql.alembic_env import (
+    check_database_encoding,
+    check_references,
+    compared_on,
+    is_compared_name,
+    lock_migrations,
+    without_old_names,
+    write_schema_needs,
+)
 from tradingagents_adapters.sql.database import naming
 from tradingagents_adapters.sql.engine import transaction
 from tradingagents_adapters.sql.revision import has_newer_schema
-from tradingagents_adapters.sql.schema import (
-    check_database,
-    check_references,
-    compared_on,
-    is_own_name,
-    place_version_table,
-    shortened,
-    take_turns,
-    version_table,
-    write_needs,
-)
 from tradingagents_adapters.sql.tables import metadata
+from tradingagents_adapters.sql.version_table import rename_version_table, version_table
 from tradingagents_core.errors import StoreUnavailable, explained
 from tradingagents_service.settings import DatabaseSettings, load_settings
 
@@ -33,29 +32,29 @@ log = logging.getLogger("alembic.runtime.migration")
 
 
 def run(connection: Connection) -> None:
-    """Run what was asked for in the transaction of this connection."""
-    take_turns(connection)
-    check_database(connection)
+    """Run the command's migrations in the transaction of this connection."""
+    lock_migrations(connection)
+    check_database_encoding(connection)
     table = version_table(connection)
     context.configure(
         connection=connection,
         target_metadata=metadata,
         version_table=table,
-        include_name=is_own_name,
+        include_name=is_compared_name,
         include_object=compared_on(connection.dialect.name),
         render_as_batch=True,
     )
-    # Only alembic knows what the command wants, and it offers no other way to change that.
+    # Alembic has no public way to change which migrations its command runs.
     migration = context.get_context()
-    migration._migrations_fn = shortened(migration._migrations_fn)  # noqa: SLF001
+    migration._migrations_fn = without_old_names(migration._migrations_fn)  # noqa: SLF001
     context.run_migrations()
-    place_version_table(connection, table)
-    write_needs(connection, context.script)
+    rename_version_table(connection, table)
+    write_schema_needs(connection, context.script)
     check_references(connection)
 
 
 async def run_on_own_connection() -> None:
-    """Run what was asked for in the database of DATABASE_URL; of several processes one works and the rest wait."""
+    """Run the command's migrations in the database of DATABASE_URL, one process after another."""
     options = load_settings(DatabaseSettings).database
     database = open_database(options)
     with naming(database.name):

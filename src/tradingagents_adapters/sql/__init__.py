@@ -1,41 +1,40 @@
-"""The store in an SQL database."""
+"""The stores in an SQL database."""
 
 from tradingagents_adapters.errors import ConfigurationError
-from tradingagents_adapters.sql.access import check_access, check_no_tables, check_place
+from tradingagents_adapters.sql.access import check_access, check_encoding_and_schema, check_no_tables
 from tradingagents_adapters.sql.database import Check, Database
 from tradingagents_adapters.sql.drivers.aiosqlite import AiosqliteDriver
 from tradingagents_adapters.sql.drivers.asyncpg import AsyncpgDriver
+from tradingagents_adapters.sql.errors import DataWouldBeDropped
 from tradingagents_adapters.sql.options import DatabaseOptions
-from tradingagents_adapters.sql.revision import DataWouldBeDropped, check_schema, find_revision, has_newer_schema
+from tradingagents_adapters.sql.revision import check_schema, find_revision, has_newer_schema
 from tradingagents_adapters.sql.sqlite import file_of
 
 __all__ = ["DataWouldBeDropped", "migrate", "open_checked_database", "open_database"]
 
 
 def open_database(options: DatabaseOptions, check: Check | None = None) -> Database:
-    """The database of these options; it connects when it is first used, and has its schema checked before."""
+    """The database of these options. The first use connects, and runs the `check` before anything else."""
     driver = AiosqliteDriver(file_of(options)) if options.is_sqlite else AsyncpgDriver(options)
     return Database(driver, echo=options.echo, check=check)
 
 
 def open_checked_database(options: DatabaseOptions, *, migrates: bool) -> Database:
-    """The database of these options; before it is used, its schema is found to fit, or is brought up to date where the
-    start `migrates`."""
+    """The database of these options. The first use checks the schema; with `migrates` it migrates an older schema."""
     return open_database(options, _SchemaCheck(options, migrates=migrates))
 
 
 async def migrate(options: DatabaseOptions, *, to: str | None = None, may_drop: bool = False) -> None:
-    """Bring the schema to a revision, or up to the newest; of several processes that do so at once one works and the
-    rest wait.
+    """Migrate the schema to a revision, or to the newest. Processes that migrate at once run one after another.
 
-    A newer schema on which this version may run is left as it is, where no revision is named.
+    Without a revision, a newer schema on which this version may run is left unchanged.
 
     Raises:
-        ConfigurationError: the schema needs a newer version, or is one that this version does not know.
-        DataWouldBeDropped: on the way down tables that hold data would be dropped, and it is not said that they may be.
+        ConfigurationError: the schema needs a newer version, or this version does not know the schema or the revision.
+        DataWouldBeDropped: a downgrade would drop tables that hold data, and `may_drop` is False.
         StoreUnavailable: the database is away or busy.
     """
-    # Alembic takes a tenth of a process's memory; one whose schema is up to date does without.
+    # Alembic takes a tenth of a process's memory. A process with an up-to-date schema does not import alembic.
     from tradingagents_adapters.sql import schema  # noqa: PLC0415
 
     try:
@@ -53,11 +52,11 @@ class _SchemaCheck:
         self._has_passed = False
 
     async def __call__(self, database: Database) -> None:
-        await check_place(database)
+        await check_encoding_and_schema(database)
         is_empty = await find_revision(database) is None
         if is_empty:
             await check_no_tables(database)
-        # A file that is put in place of another while the service runs should not become an empty database.
+        # A file that replaces the database while the service runs must not be migrated into an empty database.
         migrates = self._migrates and not (self._has_passed and is_empty)
         await check_schema(database, (lambda: migrate(self._options)) if migrates else None)
         await check_access(database)

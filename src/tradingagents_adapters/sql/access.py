@@ -1,4 +1,4 @@
-"""Whether a PostgreSQL server lets the service do its work: what is found out before the first request is."""
+"""Checks of a PostgreSQL database before the first request: encoding, tables, and privileges of the role."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -13,40 +13,41 @@ from tradingagents_adapters.sql.tables import login_failures, metadata, owners, 
 
 ENCODING: Final = "UTF8"
 
-_RIGHTS: Final[Mapping[str, Sequence[str]]] = {
+_PRIVILEGES: Final[Mapping[str, Sequence[str]]] = {
     users.name: ("SELECT", "UPDATE"),
     owners.name: ("SELECT", "INSERT", "UPDATE"),
     strategies.name: ("SELECT", "INSERT", "UPDATE", "DELETE"),
     login_failures.name: ("SELECT", "INSERT", "UPDATE", "DELETE"),
     schema_needs.name: (),
 }
-"""What the service does with each table; accounts are added by the commands."""
+"""The privileges that the service needs on each table. Only the commands insert users."""
 
-_PLACE: Final = text(
+_ENCODING_AND_SCHEMA: Final = text(
     """
 SELECT current_database() AS database, current_user AS role, current_schema() AS schema,
   current_setting('server_encoding') AS encoding
 """
 )
 
-_NAMES: Final = ", ".join(f"('{name}')" for name in _RIGHTS)
+_NAMES: Final = ", ".join(f"('{name}')" for name in _PRIVILEGES)
 
-# A right to some column is enough to pass: whoever grants columns knows what they do.
+# A privilege on one column is enough: an operator who grants single columns knows why.
 _TABLES: Final = text(
     f"""
-SELECT wanted.name AS name, current_user AS role, current_schema() AS schema, found.oid IS NOT NULL AS is_there,
+SELECT wanted.name AS name, current_user AS role, current_schema() AS schema, found.oid IS NOT NULL AS table_exists,
   ARRAY(
     SELECT attname FROM pg_catalog.pg_attribute
     WHERE attrelid = found.oid AND attnum > 0 AND NOT attisdropped
   ) AS columns,
   ARRAY(
-    SELECT asked FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS asked
-    WHERE has_table_privilege(found.oid, asked)
-      OR asked <> 'DELETE' AND has_any_column_privilege(found.oid, CASE WHEN asked <> 'DELETE' THEN asked END)
-  ) AS rights
+    SELECT privilege FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
+    WHERE has_table_privilege(found.oid, privilege)
+      OR privilege <> 'DELETE'
+        AND has_any_column_privilege(found.oid, CASE WHEN privilege <> 'DELETE' THEN privilege END)
+  ) AS privileges
 FROM (VALUES {_NAMES}) AS wanted (name)
 LEFT JOIN pg_catalog.pg_class AS found ON found.oid = to_regclass(wanted.name)
-"""  # noqa: S608 - nothing of a stranger's
+"""  # noqa: S608 - constants only
 )
 
 _SEQUENCE: Final = text(
@@ -54,18 +55,18 @@ _SEQUENCE: Final = text(
 SELECT sequence AS name, current_user AS role
 FROM (SELECT pg_get_serial_sequence('{strategies.name}', 'id') AS sequence) AS of_strategies
 WHERE NOT has_sequence_privilege(sequence, 'USAGE')
-"""  # noqa: S608 - nothing of a stranger's
+"""  # noqa: S608 - constants only
 )
 
 
-async def check_place(database: Database) -> None:
-    """Return when the database can hold the service's data, and its role may look into a schema.
+async def check_encoding_and_schema(database: Database) -> None:
+    """Return when the database's encoding holds every text, and the role may use a schema of its search_path.
 
     Raises:
-        ConfigurationError: an operator has to mend something.
+        ConfigurationError: an operator has to change the database or the role.
         StoreUnavailable: the database is away or busy.
     """
-    for row in await _asked(database, _PLACE):
+    for row in await _read_on_postgresql(database, _ENCODING_AND_SCHEMA):
         check_encoding(row["database"], row["encoding"])
         if row["schema"] is None:
             raise ConfigurationError(
@@ -78,60 +79,60 @@ def check_encoding(database: str, encoding: str) -> None:
     """Return when a database of this encoding can hold every text.
 
     Raises:
-        ConfigurationError: it cannot.
+        ConfigurationError: the encoding is not UTF8.
     """
     if encoding != ENCODING:
         raise ConfigurationError(
             f"the database {database} has the encoding {encoding}, which does not hold every text: "
-            f"CREATE DATABASE ... ENCODING '{ENCODING}' TEMPLATE template0, and name that one in DATABASE_URL"
+            f"CREATE DATABASE ... ENCODING '{ENCODING}' TEMPLATE template0, and name the new database in DATABASE_URL"
         )
 
 
 async def check_no_tables(database: Database) -> None:
-    """Return when a database that was never migrated has no table of a name that the service uses.
+    """Return when a database that was never migrated has no table with the name of one of the service's tables.
 
     Raises:
-        ConfigurationError: it has one.
+        ConfigurationError: the database has such a table.
         StoreUnavailable: the database is away or busy.
     """
-    for row in await _asked(database, _TABLES):
-        if row["is_there"]:
+    for row in await _read_on_postgresql(database, _TABLES):
+        if row["table_exists"]:
             raise ConfigurationError(
-                f"the schema {row['schema']} has a table {row['name']}, which no migration of the service has made: it "
-                "is another application's; name a database in DATABASE_URL that is the service's own"
+                f"the schema {row['schema']} has a table {row['name']}, which no migration of the service made: "
+                "the table is another application's; name a database in DATABASE_URL that is the service's own"
             )
 
 
 async def check_access(database: Database) -> None:
-    """Return when the tables of the newest schema are there, and the role may do with them what the service does.
+    """Return when the tables of the newest schema exist, and the role has all privileges that the service needs.
 
     Raises:
-        ConfigurationError: an operator has to mend something.
+        ConfigurationError: an operator has to change the database or the role.
         StoreUnavailable: the database is away or busy.
     """
-    for row in await _asked(database, _TABLES):
+    for row in await _read_on_postgresql(database, _TABLES):
         name, role = row["name"], quoted(row["role"])
-        if not row["is_there"]:
+        if not row["table_exists"]:
             raise ConfigurationError(f"the table {name} is missing in the schema {row['schema']}: restore a backup")
-        if lacking := [column.name for column in metadata.tables[name].columns if column.name not in row["columns"]]:
+        if missing := [column.name for column in metadata.tables[name].columns if column.name not in row["columns"]]:
             raise ConfigurationError(
-                f"the table {name} has no column {', '.join(lacking)}: it is another application's, or was changed by "
-                "hand; name a database in DATABASE_URL that is the service's own"
+                f"the table {name} has no column {', '.join(missing)}: the table is another application's, or was "
+                "changed by hand; name a database in DATABASE_URL that is the service's own"
             )
-        if denied := [right for right in _RIGHTS[name] if right not in row["rights"]]:
+        if denied := [privilege for privilege in _PRIVILEGES[name] if privilege not in row["privileges"]]:
             raise ConfigurationError(
                 f"the role {row['role']} has no right to {', '.join(denied)} on the table {name}: "
                 f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {quoted(row['schema'])} TO {role}"
             )
-    for row in await _asked(database, _SEQUENCE):
+    for row in await _read_on_postgresql(database, _SEQUENCE):
         raise ConfigurationError(
             f"the role {row['role']} has no right to use the sequence {row['name']}: "
             f"GRANT USAGE ON SEQUENCE {row['name']} TO {quoted(row['role'])}"
         )
 
 
-async def _asked(database: Database, question: Executable) -> Sequence[Row]:
+async def _read_on_postgresql(database: Database, statement: Executable) -> Sequence[Row]:
     rows: Sequence[Any] = ()
     if database.dialect_name == "postgresql":
-        rows = await database.read_unchecked(question)
+        rows = await database.read_unchecked(statement)
     return rows

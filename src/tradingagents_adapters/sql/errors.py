@@ -1,8 +1,8 @@
-"""Database errors become errors of the core here, and nowhere else."""
+"""The errors of the SQL layer. Database errors become errors of the core here, and nowhere else."""
 
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import asyncpg
@@ -22,19 +22,19 @@ _SQLITE_UNAVAILABLE: Final = {
     sqlite3.SQLITE_PROTOCOL,
     sqlite3.SQLITE_READONLY,
 }
-"""The primary result codes that say "not now", in the low byte of a code."""
+"""Primary result codes (the low byte of a result code) of errors that a retry may resolve."""
 
 _POSTGRESQL_UNAVAILABLE: Final = (
     "08",  # the connection failed
-    "25006",  # the server takes no writes: a standby, or a primary that has been replaced
+    "25006",  # the server is read-only: a standby, or a former primary
     "25P03",  # the transaction was idle for too long
     "40",  # rolled back: a deadlock, a conflict of transactions
     "53",  # out of connections, memory or disk
-    "55P03",  # a lock was not to be had in time
-    "57",  # shutting down, starting up, or the statement took too long
-    "58",  # the server's system failed
+    "55P03",  # a lock was not acquired in time
+    "57",  # shutting down, starting up, or a statement timed out
+    "58",  # a system error on the server
 )
-"""What a SQLSTATE begins with that says "not now" (PostgreSQL, appendix A)."""
+"""How the SQLSTATEs of errors begin that a retry may resolve (PostgreSQL, appendix A)."""
 
 _POSTGRESQL_REFUSALS: Final = {
     "28P01": "check the user and the password in DATABASE_URL, where special characters are percent-encoded",
@@ -45,12 +45,12 @@ _POSTGRESQL_REFUSALS: Final = {
     "42P07": "it is another application's; name a database in DATABASE_URL that is the service's own",
     "55000": "let the database accept connections, or name another one in DATABASE_URL",
 }
-"""What a SQLSTATE begins with that says "not until an operator has mended this", and what mends it."""
+"""How the SQLSTATEs of errors begin that an operator has to resolve, each with the remedy."""
 
 _SQLITE_REFUSALS: Final = {
     sqlite3.SQLITE_NOTADB: "name another file in DATABASE_URL, or move this one away",
 }
-"""The same for SQLite's primary result codes."""
+"""SQLite's primary result codes of errors that an operator has to resolve, each with the remedy."""
 
 _DENIED: Final = re.compile('permission denied for (?P<kind>schema|table|sequence|database) "?(?P<name>[^"]+?)"?$')
 _GRANTS: Final = {
@@ -59,8 +59,7 @@ _GRANTS: Final = {
     "sequence": "GRANT USAGE ON SEQUENCE {name} TO {role}",
     "database": "GRANT CONNECT ON DATABASE {name} TO {role}",
 }
-_ALREADY_THERE: Final = re.compile(r"table \S+ already exists")
-
+_TABLE_EXISTS: Final = re.compile(r"table \S+ already exists")
 
 _UNIQUE: Final = {
     ", ".join(f"{table.name}.{column.name}" for column in constraint.columns): str(constraint.name)
@@ -68,15 +67,16 @@ _UNIQUE: Final = {
     for constraint in table.constraints
     if isinstance(constraint, PrimaryKeyConstraint | UniqueConstraint)
 }
-"""The names of constraints by their columns, as SQLite says them."""
+"""The names of constraints, by their columns as SQLite's error message lists them."""
 
 _SQLITE_UNIQUE: Final = re.compile(r"UNIQUE constraint failed: (?P<columns>\w+\.\w+(, \w+\.\w+)*)$")
 
 
 class ConstraintBroken(Exception):
-    """A statement was refused by a constraint of the tables, which has this name.
+    """A statement was refused by the constraint of this name.
 
-    None stands for a constraint whose name the database does not say: on SQLite one that is no key and not unique.
+    The name is None where the database does not report it: on SQLite for every constraint that is not a primary key or
+    unique.
     """
 
     def __init__(self, constraint: str | None) -> None:
@@ -85,7 +85,7 @@ class ConstraintBroken(Exception):
 
 
 class TableMissing(Exception):
-    """A statement asked for a table that is not there."""
+    """A statement names a table that does not exist."""
 
 
 class SessionEnded(Exception):
@@ -96,17 +96,26 @@ class DatabaseLost(Exception):
     """The database was removed or replaced, and has to be prepared again. The text says what happened."""
 
 
-class Translated:
-    """A context that turns what means "away, busy or out of connections" into `StoreUnavailable`, and what an operator
-    has to mend into one that is lasting.
+class DataWouldBeDropped(Exception):
+    """A downgrade would drop `tables`: those that hold data, each with its number of rows."""
 
-    Errors that are a mistake of this program pass as they are. `role` is the database's role, for whom something may
-    have to be granted.
+    def __init__(self, tables: Mapping[str, int]) -> None:
+        super().__init__(
+            ", ".join(f"{name} ({rows} {'row' if rows == 1 else 'rows'})" for name, rows in tables.items())
+        )
+        self.tables = tables
+
+
+class Translated:
+    """A context that translates database errors. Errors that are bugs of this program are passed on unchanged.
+
+    A `GRANT` in the reason of an error names `role`, the database's role.
 
     Raises:
-        StoreUnavailable: the database could not be asked, did not answer in time, or refuses to.
-        ConstraintBroken: a constraint of the tables stands against it; only the store knows the fact behind it.
-        TableMissing: there is no such table.
+        StoreUnavailable: the database is away, busy or out of connections, or did not respond in time. The error is
+            lasting where an operator has to resolve it.
+        ConstraintBroken: a constraint refused the statement. Only the store knows which rule the constraint stands for.
+        TableMissing: a table does not exist.
     """
 
     def __init__(self, *, role: str | None = None, lose: Callable[[str], None] | None = None) -> None:
@@ -119,41 +128,41 @@ class Translated:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if not isinstance(error, Exception):
             return
-        said = _of_driver(error)
-        if isinstance(said, DatabaseLost) and self._lose is not None:
-            self._lose(str(said))
-            raise StoreUnavailable(reason=str(said), is_logged=True) from None
-        if isinstance(said, sqlite3.IntegrityError) or _sqlstate(said).startswith("23"):
-            raise ConstraintBroken(_constraint(said)) from error
-        if _sqlstate(said) == "42P01" or (
-            isinstance(said, sqlite3.OperationalError) and str(said).startswith("no such table")
+        cause = _driver_error(error)
+        if isinstance(cause, DatabaseLost) and self._lose is not None:
+            self._lose(str(cause))
+            raise StoreUnavailable(reason=str(cause), is_logged=True) from None
+        if isinstance(cause, sqlite3.IntegrityError) or _sqlstate(cause).startswith("23"):
+            raise ConstraintBroken(_constraint(cause)) from error
+        if _sqlstate(cause) == "42P01" or (
+            isinstance(cause, sqlite3.OperationalError) and str(cause).startswith("no such table")
         ):
             raise TableMissing from error
-        if (mending := self._mending(said)) is not None:
-            raise StoreUnavailable(reason=f"{_first_line(said)}; {mending}", is_lasting=True) from error
-        if _says_not_now(said):
-            raise StoreUnavailable(reason=_first_line(said)) from error
+        if (remedy := self._remedy(cause)) is not None:
+            raise StoreUnavailable(reason=f"{_first_line(cause)}; {remedy}", is_lasting=True) from error
+        if _is_unavailable(cause):
+            raise StoreUnavailable(reason=_first_line(cause)) from error
 
-    def _mending(self, error: Exception) -> str | None:
-        """What has to be done before the database does what it refused; None where it did not refuse for good."""
-        if isinstance(error, sqlite3.OperationalError) and _ALREADY_THERE.match(str(error)):
+    def _remedy(self, error: Exception) -> str | None:
+        """What an operator has to do before a retry can succeed; None for other errors."""
+        if isinstance(error, sqlite3.OperationalError) and _TABLE_EXISTS.match(str(error)):
             return _POSTGRESQL_REFUSALS["42P07"]
         state = _sqlstate(error)
         if state == "42501" and (denied := _DENIED.match(_first_line(error))):
             return _GRANTS[denied["kind"]].format(name=quoted(denied["name"]), role=self._role)
-        for begin, mending in _POSTGRESQL_REFUSALS.items():
+        for begin, remedy in _POSTGRESQL_REFUSALS.items():
             if state.startswith(begin):
-                return mending.format(role=self._role)
+                return remedy.format(role=self._role)
         return _SQLITE_REFUSALS.get(_sqlite_code(error) & 0xFF)
 
 
 def quoted(name: str) -> str:
-    """A name as SQL has it."""
+    """A name as an SQL identifier, quoted where needed."""
     return name if re.fullmatch("[a-z_][a-z0-9_]*", name) else '"{}"'.format(name.replace('"', '""'))
 
 
-def _of_driver(error: Exception) -> Exception:
-    """The error as the driver raised it: SQLAlchemy, which runs the migrations, wraps it once or twice."""
+def _driver_error(error: Exception) -> Exception:
+    """The error as the driver raised it. In migrations SQLAlchemy has wrapped the error once or twice."""
     if isinstance(error, DBAPIError) and isinstance(error.orig, Exception):
         inner = error.orig.__cause__
         return inner if isinstance(inner, asyncpg.PostgresError) else error.orig
@@ -161,7 +170,7 @@ def _of_driver(error: Exception) -> Exception:
 
 
 def is_statement_canceled(error: BaseException | None) -> bool:
-    """Whether PostgreSQL has canceled a statement, which had waited for a lock or worked for too long."""
+    """Whether PostgreSQL canceled a statement: its lock timeout or statement timeout expired."""
     return error is not None and _sqlstate(error) in {"55P03", "57014"}
 
 
@@ -173,12 +182,12 @@ def _constraint(error: Exception) -> str | None:
     return None if name is None else str(name)
 
 
-def _says_not_now(error: BaseException) -> bool:
-    # An invalid cached statement: a migration has changed a column since it was prepared. The driver has forgotten all
-    # statements by now, and outside a transaction it has tried again.
+def _is_unavailable(error: BaseException) -> bool:
+    # InvalidCachedStatementError: a migration changed a column after the statement was prepared. The driver has emptied
+    # its cache of statements. Outside a transaction the driver retries the statement itself.
     return (
         isinstance(error, OSError | TimeoutError | SessionEnded | asyncpg.InvalidCachedStatementError)
-        # What the driver says about a connection that is gone; what it says about wrong values is a `ValueError`, too.
+        # An InterfaceError about a closed connection. An InterfaceError about wrong values is a `ValueError`, too.
         or (isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError))
         or _sqlite_code(error) & 0xFF in _SQLITE_UNAVAILABLE
         or _sqlstate(error).startswith(_POSTGRESQL_UNAVAILABLE)
