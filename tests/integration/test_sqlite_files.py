@@ -128,7 +128,7 @@ async def test_a_commit_is_not_acknowledged_when_the_file_was_removed_just_befor
 async def test_a_reader_notices_before_long_that_the_file_was_removed(
     stores: Stores, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adapter, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(adapter, "CHECK_SECONDS", 0)
     ann = await add_user(stores.accounts, "ann@example.com")
     assert await names(stores.strategies, ann.id) == []
     remove(file)

@@ -56,7 +56,7 @@ CREATE: Final = text(str(CreateTable(counters)))
 
 def made(counter: int) -> RowLock:
     """The lock of a counter's row, which is made where there is none."""
-    return RowLock(counters, counter, make=f"INSERT INTO counters VALUES ({counter}, 0) ON CONFLICT DO NOTHING")
+    return RowLock(counters, counter, insert=f"INSERT INTO counters VALUES ({counter}, 0) ON CONFLICT DO NOTHING")
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "pgbouncer"])

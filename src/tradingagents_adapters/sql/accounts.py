@@ -68,7 +68,7 @@ class _SqlUserRepository(UserRepository):
 
 
 class SqlAccountStore(AccountStore):
-    """Keeps accounts in a database, whose tables the newest migration has made."""
+    """Stores accounts in a database that has the newest schema."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -96,10 +96,10 @@ class SqlAccountStore(AccountStore):
 
 @contextmanager
 def _refusing_email(email: str) -> Iterator[None]:
-    """A block whose statement may meet the e-mail of another user.
+    """A block with a statement that sets the e-mail of a user.
 
     Raises:
-        EmailTaken: it did.
+        EmailTaken: another user has the e-mail.
     """
     try:
         yield

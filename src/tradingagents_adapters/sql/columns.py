@@ -1,4 +1,4 @@
-"""How values of the domain go into columns."""
+"""Values of the domain as parameters of statements."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from tradingagents_core.domain.parameters import INTEGER_MAX
 
 
 def column_parameters(table: Table, *names: str) -> dict[str, BindParameter[Any]]:
-    """A parameter for each of these columns, of the same name."""
+    """Parameters with the names and types of these columns."""
     return {name: bindparam(name, type_=table.c[name].type) for name in names}
 
 
 def known_id(number: int) -> int:
-    """The number, or 0, which is nobody's id, for a number that no column of ids can hold."""
+    """The number, or 0 for a number beyond the range of ids. No row has the id 0."""
     return number if 0 < number <= INTEGER_MAX else 0

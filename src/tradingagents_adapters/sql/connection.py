@@ -1,4 +1,4 @@
-"""Connections that run what SQLAlchemy has written."""
+"""Connections that run SQLAlchemy's statements."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from tradingagents_adapters.sql.drivers.driver import DriverConnection, Row, Statement
 
 COMPILED_AT_MOST: Final = 500
-"""How many statements stay compiled; those that were used least recently are forgotten first."""
+"""The size of the cache of compiled statements. The least recently used statement is evicted first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A statement as text, and the names of its parameters in the order in which the text has them."""
+    """The SQL text of a statement, and the names of its parameters in the order of the text."""
 
     sql: str
     names: Sequence[str]
@@ -33,7 +33,7 @@ class Compiler:
         self._compiled: LRUCache[Executable, Compiled] = LRUCache(COMPILED_AT_MOST)
 
     def compiled(self, statement: Executable) -> Compiled:
-        """The text of a statement. The same object has to be passed each time for the text to be found again."""
+        """The compiled statement. The cache finds a statement by the identity of the object, not by its text."""
         try:
             return self._compiled[statement]
         except KeyError:
@@ -62,34 +62,34 @@ class Connection:
     async def fetch(
         self, statements: Sequence[Executable], values: Mapping[str, Any], *, within: float | None = None
     ) -> Sequence[Row]:
-        """Run statements that share their `values` one after another, and fetch all rows that the last one returns.
+        """Run statements that share their `values` one after another, and fetch all rows of the last statement.
 
-        `within` is the time limit in seconds, where it differs from the usual one.
+        `within` is a time limit in seconds in place of the usual limit.
         """
         return await self.driver_connection.fetch(
             *[self._with_values(statement, values) for statement in statements], within=within
         )
 
     async def execute(self, *statements: str) -> int:
-        """Run statements without parameters in one round trip, and return how many rows the last one has found."""
+        """Run statements without parameters in one round trip, and return the number of rows of the last statement."""
         for sql in statements:
-            self._note(sql)
+            self._log_sql(sql)
         return await self.driver_connection.execute(*statements)
 
     async def roll_back(self) -> None:
-        """Undo what the open transaction has done; when that fails, terminate the connection."""
-        self._note("ROLLBACK")
+        """Roll back the open transaction; when that fails, terminate the connection."""
+        self._log_sql("ROLLBACK")
         try:
             await self.driver_connection.roll_back()
         except Exception:  # noqa: BLE001
-            # The state of this connection is not known.
+            # The state of the connection is unknown.
             await self.driver_connection.terminate()
 
     def _with_values(self, statement: Executable, values: Mapping[str, Any]) -> Statement:
         compiled = self._compiler.compiled(statement)
-        self._note(compiled.sql)
+        self._log_sql(compiled.sql)
         return compiled.sql, [values[name] for name in compiled.names]
 
-    def _note(self, sql: str) -> None:
+    def _log_sql(self, sql: str) -> None:
         if self._log is not None:
             self._log.info("%s", sql)

@@ -1,6 +1,6 @@
-"""A database as the SQL adapters see it: single statements, and transactions that no cancellation cuts in half.
+"""A database as the SQL adapters see it: single statements, and transactions that are shielded from cancellation.
 
-SQLAlchemy writes the SQL, once for each statement; the driver runs it, in one call.
+SQLAlchemy compiles each statement once; the driver runs it in one call.
 """
 
 import logging
@@ -22,32 +22,31 @@ from tradingagents_adapters.sql.transaction import RowLock, Transaction
 from tradingagents_core.errors import StoreUnavailable
 
 _LOGGER: Final = "sqlalchemy.engine.Engine"
-"""Where SQLAlchemy shows the statements that it runs itself."""
+"""The logger of the statements that SQLAlchemy runs itself."""
 
 _log: Final = logging.getLogger(__name__)
 
 
 class Database:
-    """A database. It opens itself when it is first used, and its connections are closed when its block is left.
+    """A database. Its first use opens it, and the end of its block closes its connections.
 
-    Its schema is given to the `check` before the first use, and again when the database may be another one. `echo` has
-    statements logged.
+    The `check` runs before the first use, and again after the database was lost. `echo` turns on the log of statements.
     """
 
     def __init__(self, driver: Driver, *, echo: bool = False, check: "Check | None" = None) -> None:
         self.driver = driver
         self.name = driver.name
-        """Which database this is, for people: without its password."""
+        """The path or URL of the database, for people to read: without the password."""
         self.dialect_name = driver.dialect.name
-        """How SQLAlchemy calls this kind of database."""
+        """SQLAlchemy's name for this kind of database."""
         self.read_time: Callable[[Any], datetime] = driver.read_time
-        """Reads the time in a column of a row: aware and in UTC."""
+        """Converts a time of a row: the result is aware and in UTC."""
         self.readiness = Readiness(self._open_and_check)
         self.translated = Translated(role=driver.role, lose=self.readiness.lose)
         self.compiler = Compiler(driver.dialect)
         self._log = InstanceLogger(echo, _LOGGER) if echo else None
         self._check = check
-        self._is_said = False
+        self._is_name_logged = False
 
     async def __aenter__(self) -> Self:
         if self._check is None:
@@ -58,7 +57,7 @@ class Database:
         await shielded(self._end())
 
     async def acquire(self, *, to_write: bool) -> Connection:
-        """Acquire a connection. A connection to write with is used for one transaction, or one statement.
+        """Acquire a connection. A connection `to_write` is used for one transaction or one statement.
 
         Raises:
             StoreUnavailable: every connection is in use.
@@ -66,13 +65,13 @@ class Database:
         return Connection(await self.driver.acquire(to_write=to_write), self.compiler, self._log)
 
     async def release(self, connection: Connection) -> None:
-        """Let others acquire the connection."""
+        """Release the connection for other callers."""
         await self.driver.release(connection.driver_connection)
 
     async def read(self, statement: Executable, /, *, patience: int = 1, **values: Any) -> Sequence[Row]:
-        """Run a statement that changes nothing and stands for itself.
+        """Run one statement that changes nothing.
 
-        It may take `patience` times as long as others: for one that returns much.
+        Its time limit is `patience` times the usual limit, for a statement that returns much data.
 
         Raises:
             StoreUnavailable: the database is away or busy, or every connection is in use.
@@ -84,7 +83,7 @@ class Database:
         return await self._fetch_alone(statement, values, to_write=False)
 
     async def read_unchecked(self, statement: Executable) -> Sequence[Row]:
-        """Run a statement as `read` does, before the schema has been checked: for the check itself.
+        """Run a statement as `read` does, but without the check of the schema: for that check itself.
 
         Raises:
             StoreUnavailable: the database is away or busy.
@@ -92,17 +91,18 @@ class Database:
         return await self._fetch_alone(statement, {}, to_write=False)
 
     async def write(self, statement: Executable, **values: Any) -> Sequence[Row]:
-        """Run a statement that stands for itself, and keep what it does.
+        """Run one statement in a transaction of its own, shielded from cancellation.
 
         Raises:
-            StoreUnavailable: the database is away or busy, or every connection is in use; it may have been kept or not.
-            ConstraintBroken: a constraint of the tables stands against it.
+            StoreUnavailable: the database is away or busy, or every connection is in use. Whether the statement was
+                committed is unknown.
+            ConstraintBroken: a constraint refused the statement.
         """
         await self.readiness.ensure()
         return await shielded(self._fetch_alone(statement, values, to_write=True))
 
     def transaction(self, *, row: RowLock | None = None) -> Transaction:
-        """A transaction, to be entered. With a `row` it begins by locking that row."""
+        """A transaction to enter. With a `row`, the transaction begins by locking that row."""
         return Transaction(self, row=row)
 
     async def _fetch_alone(self, statement: Executable, values: Mapping[str, Any], *, to_write: bool) -> Sequence[Row]:
@@ -115,7 +115,8 @@ class Database:
                 try:
                     return await connection.fetch((statement,), values)
                 except SessionEnded:
-                    # While nobody used it. Only so many connections are idle, and then a new one is made.
+                    # The server closed the connection while it was idle. Once no idle connection is left, the driver
+                    # opens a new one.
                     continue
                 finally:
                     await self.release(connection)
@@ -125,8 +126,8 @@ class Database:
             await self.driver.open()
             if self._check is not None:
                 await self._check(self)
-        if not self._is_said:
-            self._is_said = True
+        if not self._is_name_logged:
+            self._is_name_logged = True
             _log.info("The database is %s.", self.name)
 
     async def _end(self) -> None:
@@ -136,10 +137,10 @@ class Database:
 
 @contextmanager
 def naming(name: str) -> Iterator[None]:
-    """A block whose errors name the database, and are for an operator where they are lasting.
+    """A block whose errors name the database. A lasting `StoreUnavailable` becomes a `ConfigurationError`.
 
     Raises:
-        ConfigurationError: an operator has to mend something.
+        ConfigurationError: an operator has to resolve the error.
         StoreUnavailable: the database is away or busy.
     """
     try:
@@ -158,9 +159,9 @@ def _named(name: str, text: str) -> str:
 
 
 Check: TypeAlias = Callable[[Database], Awaitable[None]]
-"""Looks at the schema of a database, before anybody uses it, with `read_unchecked`.
+"""Checks the schema of a database before the first use. It reads with `read_unchecked`.
 
 Raises:
-    ConfigurationError: the schema is not one for this code.
+    ConfigurationError: the schema does not fit this code.
     StoreUnavailable: the database is away or busy.
 """

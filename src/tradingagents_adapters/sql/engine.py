@@ -14,8 +14,8 @@ from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.postgresql import connect, connect_options
 from tradingagents_adapters.sql.sqlite import check_files, create_file, file_of
 
-TURN_SECONDS: Final = 60
-"""How long a migration waits for others who are writing to the same SQLite file."""
+LOCK_SECONDS: Final = 60
+"""How long a migration waits for other writers of the same SQLite file."""
 
 _BEGIN: Final = {"sqlite": text("BEGIN IMMEDIATE"), "postgresql": text("BEGIN")}
 
@@ -24,11 +24,11 @@ _BEGIN: Final = {"sqlite": text("BEGIN IMMEDIATE"), "postgresql": text("BEGIN")}
 async def connected(options: DatabaseOptions) -> AsyncIterator[AsyncConnection]:
     """A connection to the database of these options, closed at the end of the block.
 
-    It stays in autocommit mode outside `transaction`, sets no limit to the time of a statement, and lets SQLite replace
-    tables that others refer to.
+    The connection is in autocommit mode outside `transaction`, and has no statement timeout. Foreign keys are not
+    enforced on SQLite, so that a table can be replaced while others refer to it.
 
     Raises:
-        ConfigurationError: the file or its folder may not be written.
+        ConfigurationError: this process may not write the file or its folder.
         StoreUnavailable: the database is away or busy.
     """
     engine = _open_sqlite(options) if options.is_sqlite else _open_postgresql(options)
@@ -42,8 +42,8 @@ async def connected(options: DatabaseOptions) -> AsyncIterator[AsyncConnection]:
 
 @asynccontextmanager
 async def transaction(options: DatabaseOptions) -> AsyncIterator[AsyncConnection]:
-    """A transaction on such a connection: committed when the block ends, undone when an exception leaves it (its
-    connection is closed then).
+    """A transaction on a connection of its own. The end of the block commits; an exception closes the connection, which
+    rolls back.
 
     Raises:
         StoreUnavailable: the database is away or busy.
@@ -57,14 +57,14 @@ async def transaction(options: DatabaseOptions) -> AsyncIterator[AsyncConnection
 def _open_sqlite(options: DatabaseOptions) -> AsyncEngine:
     def set_up(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
         cursor = connection.cursor()
-        # As the procedure for changes of tables has it (SQLite, "ALTER TABLE", 7), which alembic follows.
+        # The settings for the procedure by which alembic changes tables (SQLite, "ALTER TABLE", 7).
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=OFF", "legacy_alter_table=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
     check_files(file_of(options))
     create_file(file_of(options))
-    engine = _create(options, options.url, connect_args={"isolation_level": None, "timeout": TURN_SECONDS})
+    engine = _create(options, options.url, connect_args={"isolation_level": None, "timeout": LOCK_SECONDS})
     event.listen(engine.sync_engine, "connect", set_up)
     return engine
 
@@ -73,7 +73,7 @@ def _open_postgresql(options: DatabaseOptions) -> AsyncEngine:
     connect_args = connect_options(options) | {"async_creator_fn": connect}
     if options.pgbouncer:
         connect_args["prepared_statement_cache_size"] = 0
-    # The options say all that the URL does.
+    # The options hold everything else of the URL.
     url = URL.create(options.url.drivername)
     return _create(options, url, isolation_level="AUTOCOMMIT", connect_args=connect_args)
 

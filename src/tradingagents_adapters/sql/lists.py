@@ -1,4 +1,4 @@
-"""Lists of values as one parameter: the text of a statement stays the same, however many values there are."""
+"""Lists of values as one parameter, so that the text of a statement does not depend on the number of values."""
 
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
 _VALUE: Final = "value"
-"""What SQLite's `json_each` calls its column; PostgreSQL calls the one of `unnest` after the alias."""
+"""The column of SQLite's `json_each`. PostgreSQL names the column of `unnest` after the alias."""
 
 
 def is_any_of(column: Column[Any], name: str) -> ColumnElement[bool]:
@@ -34,11 +34,11 @@ def each_of(name: str, type_: TypeEngine[Any]) -> TableValuedAlias:
 
 
 def _list_of(name: str, type_: TypeEngine[Any]) -> BindParameter[Any]:
-    # Without the length of a text: PostgreSQL would cut longer values, and find those that begin like them.
+    # Text without a length limit: PostgreSQL would truncate longer values, and compare the truncated values.
     return bindparam(name, type_=ARRAY(String() if isinstance(type_, String) else type_))
 
 
-# A comparison, not a function: SQLite's "= 1" after a function would keep it from using an index.
+# A comparison, not a function: on SQLite a function gets "= 1" appended, which prevents the use of an index.
 class _IsAnyOf(BinaryExpression[bool]):
     inherit_cache = True
 
@@ -56,7 +56,7 @@ def _is_any_of_array(element: _IsAnyOf, compiler: SQLCompiler, **options: Any) -
 @compiles(_IsAnyOf, "sqlite")
 def _is_any_of_json(element: _IsAnyOf, compiler: SQLCompiler, **options: Any) -> str:
     column, values = (compiler.process(side, **options) for side in (element.left, element.right))
-    return f"{column} IN (SELECT {_VALUE} FROM json_each({values}))"  # noqa: S608 - nothing of a caller's
+    return f"{column} IN (SELECT {_VALUE} FROM json_each({values}))"  # noqa: S608 - no values of callers
 
 
 @compiles(_EachOf, "postgresql")

@@ -18,8 +18,8 @@ def _count(insert: Any) -> Insert:
     before = login_failures.c
     one: ColumnElement[int] = literal_column("1", Integer)
     keys = each_of("keys", before.key.type)
-    # Rows are locked in this order, so that two that count under the same keys do not deadlock. SQLite, too, needs some
-    # clause here: it would take the ON of ON CONFLICT for that of a join.
+    # Statements that count under the same keys lock their rows in the same order, and do not deadlock. On SQLite the
+    # clause prevents that the parser takes the ON of ON CONFLICT for the ON of a join.
     each = select(keys.c.value, one, bindparam("at", type_=before.last_at.type)).order_by(keys.c.value)
     added = insert(login_failures).from_select(["key", "failures", "last_at"], each)
     counted: Insert = added.on_conflict_do_update(
@@ -39,7 +39,7 @@ _FORGET: Final = delete(login_failures).where(login_failures.c.last_at < bindpar
 
 
 class SqlLoginFailures(LoginFailures):
-    """Counts failed logins in a database, so that all processes over it agree."""
+    """Counts failed logins in a database, for all processes that use the database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -1,4 +1,4 @@
-"""Which database is used, and how long it is waited for."""
+"""The database to use, and its limits."""
 
 from dataclasses import dataclass
 
@@ -7,26 +7,26 @@ from sqlalchemy.engine import URL
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseOptions:
-    """A database and the limits of its use. Times are in seconds; the limits are for PostgreSQL."""
+    """A database and its limits. Times are in seconds. The limits apply to PostgreSQL."""
 
     url: URL
-    """What `read_database_url` has read."""
+    """The URL as `read_database_url` returns it."""
     echo: bool = False
     """Whether statements are logged."""
     pool_size: int = 15
-    """Connections that a process has at most."""
+    """The largest number of connections of a process."""
     pool_timeout: float = 2
     """How long a caller waits for a connection."""
     connect_timeout: float = 1.5
-    """How long connecting may take, shared by the hosts of the URL; `connect_timeout` in the URL wins."""
+    """How long connecting may take, for all hosts of the URL together; `connect_timeout` in the URL overrides it."""
     statement_timeout: float = 2
-    """How long a statement may take, and how long it may wait for a lock. Large pages have more."""
+    """How long a statement may take, and how long it may wait for a lock. Large pages have a longer limit."""
     answer_timeout: float = 2.5
-    """How long an answer may take to arrive until its connection is closed. Large pages have more."""
+    """How long an answer may take to arrive before the connection is closed. Large pages have a longer limit."""
     pgbouncer: bool = False
     """Whether the database is reached through pgbouncer in transaction mode."""
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether the database is a file of SQLite's."""
+        """Whether the database is an SQLite file."""
         return self.url.get_backend_name() == "sqlite"

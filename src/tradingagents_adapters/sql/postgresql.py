@@ -1,4 +1,4 @@
-"""How connections to PostgreSQL are made: by whichever host of the URL may be used."""
+"""Connecting to PostgreSQL: to the first usable host of the URL."""
 
 import asyncio
 import socket
@@ -18,16 +18,15 @@ _TCP_OPTIONS: Final = {
     "keepalives_count": (socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPCNT", None)),
     "tcp_user_timeout": (socket.IPPROTO_TCP, getattr(socket, "TCP_USER_TIMEOUT", None)),
 }
-"""Which options of a socket the parameters of a URL are."""
+"""The socket options that parameters of a URL set."""
 
 
 def connect_options(database: DatabaseOptions) -> dict[str, Any]:
-    """What `connect` is given for this database."""
+    """The arguments of `connect` for this database."""
     options = {"timeout": database.connect_timeout} | PostgresqlUrl.of(database.url).driver_options()
     options["connection_class"] = _connection_class(options.pop("tcp_options"))
     if database.pgbouncer:
-        # A prepared statement would live in a server connection that somebody else is given next, and so would a
-        # setting of the session.
+        # Prepared statements and session settings would stay in a server connection that another client uses next.
         options["statement_cache_size"] = 0
     return options
 
@@ -41,16 +40,16 @@ async def connect(
     target_session_attrs: str | None = None,
     **options: Any,
 ) -> Any:
-    """Connect to the first host that may be used.
+    """Connect to the first usable host.
 
-    Each has its share of the time, so that a silent one keeps nobody from the next; the driver would spend it all on
-    the first.
+    Each host has an equal share of the timeout, so that a silent host does not block the next host. The driver would
+    spend the whole timeout on the first host.
 
     Raises:
-        ConfigurationError: the driver cannot do what variables or files of PostgreSQL's clients ask for.
+        ConfigurationError: the driver does not support a setting in PostgreSQL's environment variables or files.
     """
     addresses = list(zip(host, port, strict=True)) or [(None, None)]
-    # The driver would be content with any host: it is given one at a time.
+    # Given several hosts, the driver would accept any kind of server: it gets one host at a time.
     kinds = ["standby", "any"] if target_session_attrs == "prefer-standby" else [target_session_attrs]
     attempts = [(*address, kind) for kind in kinds for address in addresses]
     problem: Exception | None = None
@@ -84,12 +83,12 @@ async def connect(
 
 
 def _unusable_variables(error: ValueError) -> ConfigurationError:
-    # What the URL says has been checked; what else the driver reads has not.
+    # The URL has been checked; the environment variables and files that the driver reads have not.
     return ConfigurationError(f"PostgreSQL's client settings (PG...) cannot be used: {error.args[0]}")
 
 
 def _connection_class(tcp_options: Mapping[str, int]) -> type[Any]:
-    """The driver's connections, over a socket with these options as far as the operating system has them."""
+    """The driver's connection class, with these socket options where the operating system supports them."""
     if not tcp_options:
         return cast(type[Any], asyncpg.Connection)
     values = [(*_TCP_OPTIONS[name], value) for name, value in tcp_options.items() if _TCP_OPTIONS[name][1] is not None]

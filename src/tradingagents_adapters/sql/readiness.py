@@ -1,4 +1,4 @@
-"""Whether a database can be used, and what happens until it can."""
+"""Preparing a database for use, and refusing requests until it is ready."""
 
 import asyncio
 import logging
@@ -10,11 +10,11 @@ from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_core.errors import StoreUnavailable
 
 ENSURE_SECONDS: Final = 4
-"""How long a request waits for a preparation that is under way before it is refused."""
+"""How long a request waits for a running preparation before the request is refused."""
 
 FIRST_PAUSE_SECONDS: Final = 0.25
 LONGEST_PAUSE_SECONDS: Final = 5
-"""The pauses between attempts that nobody asked for: each is twice the one before."""
+"""The pauses between attempts in the background. Each pause is twice the previous pause."""
 
 _AWAY: Final = "away"
 
@@ -22,10 +22,10 @@ _log: Final = logging.getLogger(__name__)
 
 
 class Readiness:
-    """Prepares a database before its first use in an event loop, and again after it was lost.
+    """Prepares a database before its first use in an event loop, and again after the database was lost.
 
-    One preparation runs at a time; whoever needs the database meanwhile waits for that one. The log has one line when
-    the waiting begins, one when there is another reason that a person has to mend, and one when the waiting ends.
+    One preparation runs at a time, and callers wait for it. The log has one line when the database becomes unavailable,
+    one for each further reason that an operator has to resolve, and one when the database can be used again.
     """
 
     def __init__(self, prepare: Callable[[], Awaitable[None]]) -> None:
@@ -39,7 +39,7 @@ class Readiness:
         """Return when the database can be used.
 
         Raises:
-            StoreUnavailable: it cannot be used now, or its preparation takes long.
+            StoreUnavailable: the preparation failed, or takes longer than `ENSURE_SECONDS`.
         """
         if self._is_ready and self._loop is asyncio.get_running_loop():
             return
@@ -53,11 +53,11 @@ class Readiness:
             raise StoreUnavailable(reason=_reason(error), is_logged=True) from error
 
     async def prepare(self) -> None:
-        """Prepare the database, unless that has been done in this event loop.
+        """Prepare the database, unless it is already prepared in this event loop.
 
         Raises:
-            ConfigurationError: its schema is not one for this code.
-            StoreUnavailable: it is away or busy, or in use in another event loop.
+            ConfigurationError: the schema does not fit this code.
+            StoreUnavailable: the database is away or busy, or in use in another event loop.
         """
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
@@ -68,13 +68,13 @@ class Readiness:
             return
         if self._preparing is None:
             self._preparing = loop.create_task(self._prepare_once())
-            # Whether or not anybody still waits for it.
+            # Read the exception, so that asyncio logs none when no caller waits any more.
             self._preparing.add_done_callback(lambda task: task.cancelled() or task.exception())
-        # Others may wait for it, too.
+        # Other callers may wait for the same preparation.
         await asyncio.shield(self._preparing)
 
     async def keep_trying(self) -> None:
-        """Prepare the database again and again until that has succeeded."""
+        """Retry the preparation until it succeeds."""
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
@@ -88,7 +88,7 @@ class Readiness:
 
     @asynccontextmanager
     async def prepared_in_background(self) -> AsyncIterator[None]:
-        """A block during which the database is prepared as soon as that is possible."""
+        """A block during which a background task retries the preparation until it succeeds."""
         trying = asyncio.create_task(self.keep_trying())
         try:
             yield
@@ -97,14 +97,14 @@ class Readiness:
             await asyncio.wait({trying})
 
     def lose(self, reason: str) -> None:
-        """Have the database prepared again before it is used."""
+        """Require a new preparation before the next use."""
         if self._is_ready:
             self._is_ready = False
             self._logged = _AWAY
             _log.error("%s. Requests that need the database are answered with 503 until it can be used.", reason)
 
     async def end(self) -> None:
-        """End a preparation that is under way; the next use begins a new one, in whichever event loop."""
+        """Cancel a running preparation. The next use starts a new one, in any event loop."""
         if self._preparing is not None and self._loop is asyncio.get_running_loop():
             self._preparing.cancel()
             await asyncio.wait({self._preparing})

@@ -1,4 +1,4 @@
-"""Where writers of one row wait in their process."""
+"""A queue in this process for the writers of each row."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,9 +10,9 @@ from tradingagents_core.errors import StoreUnavailable
 
 
 class RowQueue:
-    """Lets one writer of each row through at a time, in the order of their arrival, in one event loop.
+    """Lets one writer of each row through at a time, in the order of arrival, in one event loop.
 
-    Writers that wait here keep no connection, and cost the server nothing.
+    Waiting writers hold no connection, and cost the server nothing.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -21,10 +21,10 @@ class RowQueue:
 
     @asynccontextmanager
     async def passed(self, row: str) -> AsyncIterator[None]:
-        """A block that one writer of the `row` at a time is in.
+        """A block that admits one writer of the `row` at a time.
 
         Raises:
-            StoreUnavailable: the writers before took too long.
+            StoreUnavailable: the time limit of the queue expired.
         """
         lock = self._locks.get(row)
         if lock is None:
@@ -39,10 +39,10 @@ class RowQueue:
 
 
 async def acquire_within(lock: asyncio.Lock | asyncio.Semaphore, seconds: float, what: str) -> None:
-    """Acquire a lock that others may hold, within some seconds. Errors say `what` it stands for.
+    """Acquire a lock or semaphore within some seconds. The error message says `what` the caller waited for.
 
     Raises:
-        StoreUnavailable: the others did not release it in time.
+        StoreUnavailable: the lock was not released in time.
     """
     try:
         async with asyncio.timeout(seconds):

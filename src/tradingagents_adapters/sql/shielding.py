@@ -1,4 +1,4 @@
-"""Protection from cancellation."""
+"""Shielding from cancellation."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 async def shielded(work: Awaitable[T]) -> T:
-    """Wait until `work` has ended, and only then pass on a cancellation that came meanwhile."""
+    """Wait until `work` has ended. A cancellation during the wait is raised only then."""
     task = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(task)

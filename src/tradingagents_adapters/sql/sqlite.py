@@ -15,55 +15,55 @@ OWNER_ONLY: Final = 0o600
 """The mode of a new file."""
 
 FileId: TypeAlias = tuple[int, int] | None
-"""What tells a file from every other that is there at the same time: its device and number; None for no file."""
+"""The identity of a file: its device and inode numbers. None stands for no file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """The files that a connection has opened: the database, its write-ahead log, and the index of that."""
+    """The files that a connection opened: the database, its write-ahead log, and the index of the log."""
 
     paths: tuple[str, str, str]
     ids: tuple[FileId, FileId, FileId]
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """The files that are there now."""
-        # As SQLite does, which keeps the log beside the file that a link leads to.
+        """The files that exist now."""
+        # SQLite keeps the log beside the target of a symbolic link.
         real = os.path.realpath(path)
         log, index = f"{real}-wal", f"{real}-shm"
         return cls((str(path), log, index), (file_id_of(str(path)), file_id_of(log), file_id_of(index)))
 
     @property
     def database(self) -> FileId:
-        """Which file the database itself is."""
+        """The identity of the database file."""
         return self.ids[0]
 
     def are_in_place(self) -> bool:
-        """Whether these are the files that somebody finds who opens the database now."""
+        """Whether the same files are still at their paths."""
         return all(file_id_of(path) == file_id for path, file_id in zip(self.paths, self.ids, strict=True))
 
 
 def file_of(options: DatabaseOptions) -> Path:
-    """The file in which these options have their data; its absolute path."""
+    """The absolute path of the database file of these options."""
     assert options.url.database is not None
     return Path(options.url.database).absolute()
 
 
 def create_file(path: Path) -> None:
-    """Make an empty file that only its owner may read, where there is none: password hashes go into it.
+    """Create an empty file that only its owner may read, unless the file exists: it will hold password hashes.
 
-    SQLite gives the files beside it the same mode.
+    SQLite gives the log and its index the same mode.
     """
-    # A file that is there is not touched: closing it here would give up the locks that SQLite has on it.
+    # An existing file is not opened: closing it would release the locks that SQLite holds on it in this process.
     with suppress(FileExistsError):
         os.close(os.open(os.path.realpath(path), os.O_CREAT | os.O_EXCL | os.O_WRONLY, OWNER_ONLY))
 
 
 def check_files(path: Path) -> None:
-    """Return when this process may write the file, or make it, and the files that SQLite keeps beside it.
+    """Return when this process may write or create the database file, and the files that SQLite keeps beside it.
 
     Raises:
-        ConfigurationError: it may not, or there is something else in place of the file.
+        ConfigurationError: this process may not, or the path is a folder.
     """
     real = Path(os.path.realpath(path))
     for each in (path, Path(f"{real}-wal"), Path(f"{real}-shm")):
@@ -88,9 +88,9 @@ def check_files(path: Path) -> None:
 
 
 def file_id_of(path: str) -> FileId:
-    """Which file is at a path now."""
+    """The identity of the file at a path now."""
     try:
-        found = os.stat(path)  # noqa: PTH116 - with each commit, and a `Path` takes three times as long
+        found = os.stat(path)  # noqa: PTH116 - runs with each commit, and a `Path` takes three times as long
     except OSError:
         return None
     return found.st_dev, found.st_ino

@@ -41,7 +41,7 @@ def _page(*, active_only: bool) -> Select[Any]:
         .subquery()
     )
     total = owners.c.active_strategy_count if active_only else owners.c.strategy_count
-    # One statement, so that items and total are of the same moment; an empty page still has its total.
+    # One statement, so that items and total are read at the same moment. An empty page still has a total.
     return (
         select(page, total.label("total"))
         .select_from(owners.outerjoin(page, true()))
@@ -66,7 +66,7 @@ class _SqlStrategyReader(StrategyReader):
     async def list(self, *, owner_id: int, skip: int, limit: int, active_only: bool) -> Page[Strategy]:
         rows = await self._database.read(
             _PAGE[active_only],
-            # A page of the longest strategies is as much as the network carries in some time.
+            # The network takes longer than the usual limit for a large page of the longest strategies.
             patience=max(1, limit // PAGE_LIMIT_DEFAULT),
             owner_id=known_id(owner_id),
             skip=min(skip, INTEGER_MAX),
@@ -120,13 +120,13 @@ class _SqlStrategyRepository(StrategyRepository):
             raise StrategyNotFound(strategy_id)
 
 
-class _Block(AbstractAsyncContextManager[StrategyWork]):
-    """A writing block: a transaction that begins by locking the owner's row, and makes it first where there is none."""
+class _WriteBlock(AbstractAsyncContextManager[StrategyWork]):
+    """A write block: a transaction that begins by locking the owner's row, which it inserts where there is none."""
 
     def __init__(self, database: Database, owner_id: int) -> None:
         self._database = database
         self._owner_id = owner_id
-        self._transaction = database.transaction(row=RowLock(owners, owner_id, make=_make_owner(owner_id)))
+        self._transaction = database.transaction(row=RowLock(owners, owner_id, insert=_insert_owner(owner_id)))
 
     async def __aenter__(self) -> StrategyWork:
         transaction = await self._transaction.__aenter__()
@@ -139,7 +139,7 @@ class _Block(AbstractAsyncContextManager[StrategyWork]):
 
 
 class SqlStrategyStore(StrategyStore):
-    """Keeps owners' strategies in a database, whose tables the newest migration has made."""
+    """Stores owners' strategies in a database that has the newest schema."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -150,19 +150,19 @@ class SqlStrategyStore(StrategyStore):
         return nullcontext(self._view)
 
     def write(self, owner_id: int) -> AbstractAsyncContextManager[StrategyWork]:
-        return _Block(self._database, owner_id)
+        return _WriteBlock(self._database, owner_id)
 
 
-def _make_owner(owner_id: int) -> str:
+def _insert_owner(owner_id: int) -> str:
     return f"INSERT INTO {owners.name} VALUES ({owner_id:d}, 0, 0) ON CONFLICT DO NOTHING"  # noqa: S608
 
 
 @contextmanager
 def _refusing_name(name: str) -> Iterator[None]:
-    """A block whose statement may meet the name of another strategy.
+    """A block with a statement that sets the name of a strategy.
 
     Raises:
-        StrategyNameTaken: it did.
+        StrategyNameTaken: another strategy of the owner has the name.
     """
     try:
         yield

@@ -1,8 +1,8 @@
-"""Statements that add, replace or remove a strategy, and move the counts in its owner's row with it.
+"""Statements that add, replace or remove a strategy, and update the counts in its owner's row.
 
-On PostgreSQL a change is one statement. On SQLite it is two: the first moves the counts, the second makes the change
-and returns its rows. Both need a transaction that has locked the owner's row, and that is rolled back where a change is
-refused. Where a change finds no strategy, the counts stay as they are.
+On PostgreSQL a change is one statement. On SQLite a change is two statements: the first updates the counts, the second
+changes the strategy and returns its rows. Both kinds need a transaction that has locked the owner's row, and that is
+rolled back when a change is refused. A change that finds no strategy leaves the counts unchanged.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,16 +28,15 @@ from tradingagents_adapters.sql.columns import column_parameters
 from tradingagents_adapters.sql.tables import owners, strategies
 
 CONTENT: Final = ("name", "description", "parameters", "is_active", "created_at", "updated_at")
-"""The columns of a strategy that a change may set; a parameter of the same name has the new value."""
+"""The columns of a strategy that a change may set. Each new value is a parameter of the same name."""
 
 Statements: TypeAlias = Sequence[Executable]
-"""Statements that share their parameters and are run one after another; the last returns the rows."""
+"""Statements that share their parameters and run one after another. The last statement returns the rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class StrategyChanges:
-    """The statements of each change, for one kind of database. Their parameters are `of_owner`, `strategy_id` and those
-    of `CONTENT`."""
+    """The statements of each change, for one dialect. Their parameters are `of_owner`, `strategy_id` and `CONTENT`."""
 
     add: Statements
     """Returns the new strategy's id."""
@@ -71,8 +70,8 @@ _COUNT_ADDED: Final = _COUNT.values(
 
 
 def _count_replaced(was_active: ColumnElement[bool]) -> Any:
-    moved = owners.c.active_strategy_count + _number(_IS_ACTIVE) - _number(was_active)
-    return _COUNT.values(active_strategy_count=moved).where(was_active != _IS_ACTIVE)
+    updated = owners.c.active_strategy_count + _number(_IS_ACTIVE) - _number(was_active)
+    return _COUNT.values(active_strategy_count=updated).where(was_active != _IS_ACTIVE)
 
 
 def _count_removed(was_active: ColumnElement[bool]) -> Any:
@@ -108,4 +107,4 @@ STRATEGY_CHANGES: Final[Mapping[str, StrategyChanges]] = {
     "postgresql": _on_postgresql(),
     "sqlite": _on_sqlite(),
 }
-"""By the name of the dialect."""
+"""The statements, by the name of the dialect."""

@@ -1,4 +1,4 @@
-"""The tables, as the newest migration leaves them."""
+"""The tables of the newest schema."""
 
 from typing import Final
 
@@ -22,12 +22,12 @@ from tradingagents_core.domain.accounts import EMAIL_MAX_LENGTH
 from tradingagents_core.domain.strategies import NAME_MAX_LENGTH
 
 PREFIX: Final = "tradingagents_"
-"""What the name of every table begins with, so that they can stand beside the tables of another application."""
+"""The prefix of all table names, so that another application's tables can be in the same schema."""
 
 VERSION_TABLE: Final = f"{PREFIX}alembic_version"
 """The table in which alembic keeps the revision of the schema."""
 
-# SQLite gives ids of its own only to a column that is INTEGER to the letter.
+# SQLite generates ids only for a column whose type is exactly INTEGER.
 _Id: Final = BigInteger().with_variant(Integer(), "sqlite")
 
 _Time: Final = DateTime(timezone=True)
@@ -57,19 +57,19 @@ users: Final = Table(
 owners: Final = Table(
     f"{PREFIX}owners",
     metadata,
-    # The number by which the owner is known elsewhere; the database gives out none.
+    # The caller supplies the id; the database generates none.
     Column("id", _Id, primary_key=True, autoincrement=False),
-    # Moved by the statement that makes a change (`strategy_changes`), so that a total is looked up and never counted.
+    # Each change of a strategy updates the counts (`strategy_changes`), so that reading a total counts no rows.
     Column("strategy_count", Integer, nullable=False),
     Column("active_strategy_count", Integer, nullable=False),
 )
-"""One row for each owner, made with the first thing that it owns. No other table refers to it by a foreign key, so that
-all rows of an owner can be moved elsewhere."""
+"""One row for each owner, inserted by the owner's first write. No foreign key refers to this table, so that all rows of
+an owner can be moved to another database."""
 
 strategies: Final = Table(
     f"{PREFIX}strategies",
     metadata,
-    # On PostgreSQL the primary key is (owner_id, id). SQLite counts ids up only in a primary key that is the id alone.
+    # On PostgreSQL the primary key is (owner_id, id). SQLite generates ids only where the id alone is the primary key.
     Column("id", _Id, primary_key=True),
     Column("owner_id", _Id, nullable=False),
     Column("name", String(NAME_MAX_LENGTH), nullable=False),
@@ -99,17 +99,17 @@ login_failures: Final = Table(
     Index(None, "last_at"),
 )
 
-# Older releases look for it under this name.
+# Older releases read this table: its name cannot change.
 schema_needs: Final = Table(
     f"{PREFIX}schema_needs",
     metadata,
     Column("revision", String(32), nullable=False),
     Column("oldest_revision", String(32), nullable=False),
     Column("oldest_version", String(32), nullable=False),
-    # Stops code older than revision 0006 from making tables beside these: one of its indexes has this name.
+    # Makes migrations of code older than 0006 fail: they create an index of this name (see revision 0006).
     Index("ix_strategies_owner_id_id_active", "revision"),
 )
-"""One row: the schema's own revision, and the oldest code that may run on it, by its revision and its version."""
+"""One row: the schema's revision, and the revision and version of the oldest code that may run on the schema."""
 
 
 def unique_constraint(table: Table, *columns: str) -> str:

@@ -1,4 +1,4 @@
-"""Transactions: where they begin, how they lock a row, and that they end once."""
+"""Transactions, which may begin by locking a row, and end once."""
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -17,19 +17,19 @@ from tradingagents_core.errors import StoreUnavailable
 
 @dataclass(frozen=True, slots=True)
 class RowLock:
-    """A row that a transaction locks until it ends: the one with this `id` in the `table`."""
+    """A row that a transaction locks until the transaction ends."""
 
     table: Table
     id: int
-    make: str | None = None
-    """An `INSERT ... ON CONFLICT DO NOTHING` that makes the row where there is none. It takes no parameters."""
+    insert: str | None = None
+    """An `INSERT ... ON CONFLICT DO NOTHING` without parameters, which runs where the row does not exist."""
 
     def __str__(self) -> str:
         return f"row {self.id:d} of {self.table.name}"
 
 
 class Connections(Protocol):
-    """What a transaction needs of its database."""
+    """The part of a database that a transaction needs."""
 
     driver: Driver
     readiness: Readiness
@@ -39,19 +39,19 @@ class Connections(Protocol):
         """Acquire a connection."""
 
     async def release(self, connection: Connection) -> None:
-        """Let others acquire the connection."""
+        """Release the connection for other callers."""
 
 
 class Transaction:
-    """A block that is one transaction: committed when it ends, rolled back when an exception leaves it.
+    """A block that is one transaction: the end of the block commits, an exception rolls back.
 
-    With a `row` it begins by locking that row: entering it acquires a connection, begins, and waits for others who
-    have the row locked. `has_row` says afterwards whether the row is there. Without a row it acquires a connection and
-    begins with its first statement.
+    With a `row`, entering the block acquires a connection, begins the transaction, and waits for the lock of the row.
+    Then `has_row` says whether the row exists. Without a row, the first statement acquires a connection and begins the
+    transaction.
 
     Raises:
-        StoreUnavailable: the database is away or busy, every connection is in use, or others keep the row locked. When
-            that happens while the block ends, whether it was kept is not known.
+        StoreUnavailable: the database is away or busy, every connection is in use, or another transaction keeps the row
+            locked. When the error is raised at the end of the block, whether the transaction was committed is unknown.
     """
 
     def __init__(
@@ -84,15 +84,17 @@ class Transaction:
         await self.end(error)
 
     async def end(self, error: BaseException | None) -> None:
-        """Keep what has been done, or undo it because of the error.
+        """Commit, or roll back because of the error.
 
         Raises:
-            RuntimeError: a statement of the block has failed, and its error was caught within the block: nothing of the
-                block is kept. PostgreSQL would say nothing, and SQLite would keep half of a change.
+            RuntimeError: a statement of the block failed, and the block caught the error. The transaction is rolled
+                back: PostgreSQL would roll back without an error, and SQLite would commit half of a change.
         """
         self._has_ended = True
         if error is None and self._has_failed:
-            error = RuntimeError("an error was caught within the block that it should have left: nothing was kept")
+            error = RuntimeError(
+                "a statement failed, and the block caught the error: the transaction was rolled back, nothing was kept"
+            )
             await self._end_shielded(error)
             raise error
         await self._end_shielded(error)
@@ -100,39 +102,39 @@ class Transaction:
     async def _end_shielded(self, error: BaseException | None) -> None:
         if self._connection is not None:
             ended, self._connection = self._connection, None
-            # Waited for, so that whoever looks next sees whether it was kept.
+            # Wait even when cancelled, so that the next statement of the caller sees the outcome.
             await shielded(self._end(ended, error))
 
     async def lock_row(self, row: RowLock) -> bool:
-        """Lock a row until the transaction ends, after others who have it locked; False where there is no such row.
+        """Lock a row until the transaction ends, and return whether the row exists.
 
         Raises:
-            StoreUnavailable: the database is away or busy, or others keep the row locked.
+            StoreUnavailable: the database is away or busy, or another transaction keeps the row locked.
         """
         lock = f"SELECT id FROM {row.table.name} WHERE id = {row.id:d}{self._connections.driver.for_update}"  # noqa: S608
         try:
             with self._connections.translated:
                 if self._connection is not None:
-                    return await self._locked(self._connection, row, lock)
+                    return await self._lock_or_insert(self._connection, row, lock)
                 await self._ensure_ready()
                 async with self._queued(row):
-                    # Without parameters, which would cost PostgreSQL another round trip.
+                    # The text holds the id: a parameter would cost another round trip on PostgreSQL.
                     connection, rows = await self._begin(lock)
-                    return rows == 1 or await self._made(connection, row, lock)
+                    return rows == 1 or await self._insert(connection, row, lock)
         except StoreUnavailable as error:
             if is_statement_canceled(error.__cause__):
                 raise StoreUnavailable(reason=f"{error.reason} while waiting for the lock of {row}") from error
             raise
 
     async def fetch(self, *statements: Executable, within: float | None = None, **values: object) -> Sequence[Row]:
-        """Run statements that share their values one after another, and fetch all rows that the last one returns.
+        """Run statements that share their values one after another, and fetch all rows of the last statement.
 
-        They take one round trip where the driver can do that. `within` is the time limit in seconds, where it differs
-        from the usual one.
+        They take one round trip where the driver supports that. `within` is a time limit in seconds in place of the
+        usual limit.
 
         Raises:
             StoreUnavailable: the database is away or busy.
-            ConstraintBroken: a constraint of the tables stands against it.
+            ConstraintBroken: a constraint refused a statement.
         """
         with self._connections.translated:
             if self._connection is None:
@@ -154,7 +156,7 @@ class Transaction:
         return nullcontext() if queue is None else queue.passed(str(row))
 
     async def _begin(self, *first: str) -> tuple[Connection, int]:
-        """Acquire a connection, and begin with these statements; how many rows the last of them has found."""
+        """Acquire a connection, begin, and run these statements. Returns also the row count of the last statement."""
         if self._has_ended:
             raise RuntimeError("the transaction has ended")
         while True:
@@ -162,15 +164,16 @@ class Transaction:
             try:
                 return self._connection, await self._connection.execute(*self._begin_with, *first)
             except SessionEnded:
-                # While nobody used it. Only so many connections are idle, and then a new one is made.
+                # The server closed the connection while it was idle. Once no idle connection is left, the driver opens
+                # a new one.
                 ended, self._connection = self._connection, None
                 await self._connections.release(ended)
 
-    async def _locked(self, connection: Connection, row: RowLock, lock: str) -> bool:
-        return await connection.execute(lock) == 1 or await self._made(connection, row, lock)
+    async def _lock_or_insert(self, connection: Connection, row: RowLock, lock: str) -> bool:
+        return await connection.execute(lock) == 1 or await self._insert(connection, row, lock)
 
-    async def _made(self, connection: Connection, row: RowLock, lock: str) -> bool:
-        return row.make is not None and await connection.execute(row.make, lock) == 1
+    async def _insert(self, connection: Connection, row: RowLock, lock: str) -> bool:
+        return row.insert is not None and await connection.execute(row.insert, lock) == 1
 
     async def _end(self, connection: Connection, error: BaseException | None) -> None:
         try:

@@ -1,1 +1,1 @@
-"""What runs the statements: one module for each driver, and what all of them have to do (`driver.py`)."""
+"""The drivers that run the statements: one module each, and their interface (`driver.py`)."""

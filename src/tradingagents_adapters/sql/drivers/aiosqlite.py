@@ -1,4 +1,4 @@
-"""SQLite through aiosqlite: a connection to read with and one to write with, each in a thread of its own."""
+"""SQLite through aiosqlite: one connection for reading and one for writing, each in a thread of its own."""
 
 import asyncio
 import json
@@ -22,10 +22,10 @@ from tradingagents_adapters.sql.sqlite import Files, check_files, create_file, f
 from tradingagents_core.errors import StoreUnavailable
 
 BUSY_SECONDS: Final = 5
-"""How long a statement waits for other processes, and a writer for the other writers of this process."""
+"""How long a statement waits for locks of other processes, and a writer for other writers of this process."""
 
-LOOK_SECONDS: Final = 1
-"""How long statements go on without a look whether the file is still in its place; commits look each time."""
+CHECK_SECONDS: Final = 1
+"""The time between checks that the files are in place. Commits check each time."""
 
 BEGIN: Final = "BEGIN IMMEDIATE"
 
@@ -33,18 +33,18 @@ PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 
 
 class AiosqliteDriver(Driver):
-    """A database in a file. It lets in one writer at a time; those of this process queue up here, in order.
+    """A database in a file. One writer at a time may use it; the writers of this process queue here, in order.
 
-    What is acknowledged is in the file that is at the path: when that has been removed or replaced, nothing more is
-    committed, and the database is prepared again, with whatever file is there then. Only the first preparation of all
-    makes a file where there is none.
+    Acknowledged changes are in the file at the path. After the file was removed or replaced, nothing more is committed,
+    and the database is prepared again with the file that is at the path then. Only the first preparation in a process
+    creates a missing file.
     """
 
     begin = BEGIN
     for_update = ""
 
     def __init__(self, path: Path) -> None:
-        # Absolute, so that it stays the same file when the process changes its folder.
+        # Absolute, so that the path stays valid when the process changes its working directory.
         self._path = path.absolute()
         self.name = str(self._path)
         self.dialect = dialect()
@@ -58,12 +58,12 @@ class AiosqliteDriver(Driver):
             self._loop = asyncio.get_running_loop()
             self._writing, self._opening = asyncio.Lock(), asyncio.Lock()
         check_files(self._path)
-        # After a writer who may still be rolling back.
+        # A writer may still be rolling back.
         await self._wait_to_write()
         try:
             async with self._opening:
                 for connection in (self._writer, self._reader):
-                    await connection.leave_lost_files()
+                    await connection.abandon_lost_files()
                 await self.close()
         finally:
             self._writing.release()
@@ -115,11 +115,11 @@ class AiosqliteDriver(Driver):
 
 
 class _FilesLost(Exception):
-    """The files of a connection are not those at their paths any more."""
+    """The files of a connection were removed or replaced."""
 
 
 class _Thread(aiosqlite.Connection):
-    """A connection in its thread, which is told several things at once: each telling costs more than a statement."""
+    """A connection in its thread. Each call runs several statements: a call costs more time than a statement."""
 
     files: Files
 
@@ -129,8 +129,8 @@ class _Thread(aiosqlite.Connection):
         super().__init__(connect, iter_chunk_size=64)
         self._path = path
         self._is_writer = is_writer
-        self._look_at = 0.0
-        # A process that ends without closing its databases does not wait for them.
+        self._next_check_at = 0.0
+        # A process that exits without closing its databases does not wait for their threads.
         self._thread.daemon = True
 
     @classmethod
@@ -138,7 +138,7 @@ class _Thread(aiosqlite.Connection):
         """A new connection, set up.
 
         Raises:
-            StoreUnavailable: the file was replaced meanwhile.
+            StoreUnavailable: the file was replaced while it was opened.
         """
         before = file_id_of(str(path))
         if may_create:
@@ -147,7 +147,7 @@ class _Thread(aiosqlite.Connection):
         try:
             await thread
         except BaseException:
-            # It still says goodbye, for which the event loop has to be there.
+            # The thread still reports its end to the event loop, which has to run until then.
             await asyncio.to_thread(thread._thread.join)
             raise
         try:
@@ -160,54 +160,54 @@ class _Thread(aiosqlite.Connection):
         return thread
 
     async def fetch_last(self, statements: Sequence[Statement]) -> Sequence[Row]:
-        """Run statements one after another, and fetch all that the last of them returns.
+        """Run statements one after another, and fetch all rows of the last statement.
 
         Raises:
-            _FilesLost: the files were removed or replaced; what the statements commit may be kept or not.
+            _FilesLost: the files were removed or replaced. Whether a commit was kept is unknown.
         """
         return cast(Sequence[Row], await self._execute(self._fetch_last, statements))  # type: ignore[no-untyped-call]
 
-    async def leave_lost_files(self) -> None:
-        """Leave nothing behind that belongs to a file which was removed or replaced.
+    async def abandon_lost_files(self) -> None:
+        """Write the log into a database file that was removed or replaced, and remove the log.
 
-        All that was committed goes into that file. Its log is removed: SQLite would read it into the new file.
+        SQLite would read a log that stays into the new file.
 
         Raises:
-            ConfigurationError: there is something in the log that cannot be written.
+            ConfigurationError: the log cannot be written into the old file.
         """
-        await self._execute(self._leave_lost_files)  # type: ignore[no-untyped-call]
+        await self._execute(self._abandon_lost_files)  # type: ignore[no-untyped-call]
 
     def _set_up(self) -> None:
         self.row_factory = sqlite3.Row
         for pragma in PRAGMAS:
             self._conn.execute(f"PRAGMA {pragma}")
-        # Opens the log and its index.
+        # The first read opens the log and its index.
         self._conn.execute("SELECT count(*) FROM sqlite_schema").fetchall()
         self.files = Files.of(self._path)
 
     def _fetch_last(self, statements: Sequence[Statement]) -> Sequence[Row]:
         commits = self._is_writer and self._ends_transaction(statements)
-        if commits or time.monotonic() >= self._look_at:
-            self._look()
+        if commits or time.monotonic() >= self._next_check_at:
+            self._check_files()
         rows: Sequence[Row] = ()
         for sql, values in statements:
             rows = self._conn.execute(sql, values).fetchall()
         if commits:
-            # Once more: the files may have gone between the look before and the commit.
-            self._look()
+            # The files may have been removed or replaced between the first check and the commit.
+            self._check_files()
         return rows
 
     def _ends_transaction(self, statements: Sequence[Statement]) -> bool:
-        """Whether these statements of a writer end a transaction, or stand for themselves."""
+        """Whether these statements of a writer end a transaction, or run outside one."""
         (first, _), (last, _) = statements[0], statements[-1]
         return last == "COMMIT" or (not self._conn.in_transaction and first != BEGIN)
 
-    def _look(self) -> None:
+    def _check_files(self) -> None:
         if not self.files.are_in_place():
             raise _FilesLost
-        self._look_at = time.monotonic() + LOOK_SECONDS
+        self._next_check_at = time.monotonic() + CHECK_SECONDS
 
-    def _leave_lost_files(self) -> None:
+    def _abandon_lost_files(self) -> None:
         if self.files.are_in_place():
             return
         _, *log = zip(self.files.paths, self.files.ids, strict=True)
@@ -218,7 +218,7 @@ class _Thread(aiosqlite.Connection):
         if busy or pages != written:
             raise ConfigurationError(
                 f"{self._path} was removed or replaced, and its log cannot be written into the old file: "
-                f"stop the service, and move {log[0][0]} away before it starts again"
+                f"stop the service, and move {log[0][0]} away before the next start"
             )
         for path, file_id in log:
             if file_id is not None and file_id_of(path) == file_id:
@@ -226,7 +226,7 @@ class _Thread(aiosqlite.Connection):
 
 
 class _AiosqliteConnection(DriverConnection):
-    """A connection whose thread is started when it is opened, and ends when it is terminated."""
+    """A connection with a thread from its opening to its termination."""
 
     def __init__(self, path: Path) -> None:
         self.thread: _Thread | None = None
@@ -247,16 +247,16 @@ class _AiosqliteConnection(DriverConnection):
             terminated, self.thread = self.thread, None
             await terminated.close()
 
-    async def leave_lost_files(self) -> None:
-        """Leave nothing behind that belongs to a file which was removed or replaced."""
+    async def abandon_lost_files(self) -> None:
+        """Write the log into a database file that was removed or replaced, and remove the log."""
         if self.thread is not None:
-            await self.thread.leave_lost_files()
+            await self.thread.abandon_lost_files()
 
     async def _run(self, statements: Sequence[Statement]) -> Sequence[Row]:
         if self.thread is None:
             raise StoreUnavailable(reason="the connection to the SQLite file was closed")
         try:
-            # Goes on there without a caller who is cancelled; what is asked next waits for it.
+            # The thread finishes the statements of a cancelled caller. The next call waits for them.
             return await self.thread.fetch_last(statements)
         except _FilesLost:
             raise DatabaseLost(_lost(self._path)) from None
@@ -277,7 +277,7 @@ def _as_column(value: object) -> object:
         case datetime():
             return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
         case list():
-            # For `json_each`: a list of values is one parameter.
+            # A list is one parameter, which `json_each` reads.
             return json.dumps(value)
         case _:
             return value

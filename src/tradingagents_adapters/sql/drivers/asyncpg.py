@@ -17,14 +17,14 @@ from tradingagents_adapters.sql.postgresql import connect, connect_options
 from tradingagents_adapters.sql.row_queue import RowQueue, acquire_within
 
 IDLE_IN_TRANSACTION_SECONDS: Final = 10
-"""How long the server keeps a transaction that is asked nothing."""
+"""How long a transaction may be idle before the server terminates its connection."""
 
 
 class AsyncpgDriver(Driver):
-    """A PostgreSQL database, with connections that are kept for the next caller who needs one.
+    """A PostgreSQL database with a pool of connections.
 
-    A pgbouncer in transaction mode may give each statement outside a transaction to another server connection, even
-    the parts of one statement; behind one, no statement is outside.
+    Pgbouncer in transaction mode may send each statement outside a transaction to another server connection, even the
+    messages of one statement. So all statements run in transactions there.
     """
 
     begin = "BEGIN"
@@ -44,7 +44,7 @@ class AsyncpgDriver(Driver):
                 "statement_timeout": _milliseconds(options.statement_timeout),
                 "lock_timeout": _milliseconds(options.statement_timeout),
                 "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
-                # For an owner of much of the table PostgreSQL would else walk through everybody's strategies by id.
+                # A custom plan for an owner of much of the table would scan the strategies of all owners by id.
                 "plan_cache_mode": "force_generic_plan",
             }
         self._pool: Any = None
@@ -53,17 +53,17 @@ class AsyncpgDriver(Driver):
     async def open(self) -> None:
         if self._loop is asyncio.get_running_loop():
             return
-        # The connections of an event loop that has been closed cannot be closed any more: they go with their pool.
+        # The connections of a closed event loop cannot be closed: they are garbage-collected with their pool.
         self._loop = asyncio.get_running_loop()
         self.row_queue = RowQueue(self._options.statement_timeout)
         size = self._options.pool_size
         self._free = asyncio.Semaphore(size)
         self._pool = await asyncpg.create_pool(
-            min_size=0, max_size=size, connect=connect, reset=_leave_as_it_is, **self._connect_options
+            min_size=0, max_size=size, connect=connect, reset=_reset_nothing, **self._connect_options
         )
 
     async def close(self) -> None:
-        # At once: a polite goodbye would wait for a server that may be silent.
+        # A graceful close would wait for a server that may not respond.
         if self._loop is asyncio.get_running_loop():
             self._pool.terminate()
         self._loop = None
@@ -124,7 +124,7 @@ class _AsyncpgConnection(DriverConnection):
             await self.execute("ROLLBACK")
 
     async def terminate(self) -> None:
-        # The pool has back already what the server has closed.
+        # The pool raises this error for a connection that the server has closed, which is back in the pool.
         with suppress(asyncpg.InterfaceError):
             self.pooled.terminate()
 
@@ -132,16 +132,16 @@ class _AsyncpgConnection(DriverConnection):
         try:
             return await call
         except TimeoutError:
-            # As for a cancellation.
+            # For the same reason as after a cancellation.
             await self.terminate()
             limit = f"{within or self._answer_seconds:g} s (DATABASE_ANSWER_TIMEOUT)"
             raise TimeoutError(f"the server's answer did not come within {limit}") from None
         except asyncio.CancelledError:
-            # The driver would ask the server, which may be silent, to stop, and keep the connection until it has.
+            # The driver would ask the server to cancel, and hold the connection until the server responds.
             await self.terminate()
             raise
         except asyncpg.InternalClientError as error:
-            # The driver has read why the server ended the session, but not yet that the connection is closed.
+            # The driver has read the reason for the end of the session, but not yet the end of the connection.
             await self.terminate()
             raise SessionEnded("the server has ended the session") from error
 
@@ -150,5 +150,5 @@ def _milliseconds(seconds: float) -> str:
     return f"{round(seconds * 1000)}ms"
 
 
-async def _leave_as_it_is(_: object) -> None:
-    """Nothing has to be reset: every transaction was ended, and nothing else was changed."""
+async def _reset_nothing(_: object) -> None:
+    """Every transaction has ended, and no session setting was changed."""

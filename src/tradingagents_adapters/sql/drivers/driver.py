@@ -1,4 +1,4 @@
-"""What the SQL layer asks of a driver."""
+"""The interface of the drivers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -11,81 +11,81 @@ from sqlalchemy.engine import Dialect
 from tradingagents_adapters.sql.row_queue import RowQueue
 
 Statement: TypeAlias = tuple[str, Sequence[Any]]
-"""The text of a statement, and the values of its parameters in their order."""
+"""The text of a statement, and the values of its parameters in order."""
 
 
 class Row(Protocol):
-    """A row as the drivers return it: the values of its columns, by their names and in their order."""
+    """A row as the drivers return it: the values of its columns, by name and in order."""
 
     def __getitem__(self, name: str, /) -> Any: ...
     def __iter__(self) -> Iterator[Any]: ...
 
 
 class DriverConnection(ABC):
-    """A connection of a driver in autocommit mode.
+    """A connection of a driver, in autocommit mode.
 
-    When a caller is cancelled, its connection stays usable or is terminated. `fetch` and `execute` may raise
-    `SessionEnded` and `DatabaseLost`.
+    After a caller is cancelled, the connection is usable or terminated. `fetch` and `execute` may raise `SessionEnded`
+    and `DatabaseLost`.
     """
 
     @abstractmethod
     async def fetch(self, *statements: Statement, within: float | None = None) -> Sequence[Row]:
-        """Run statements one after another, and fetch all rows that the last one returns.
+        """Run statements one after another, and fetch all rows of the last statement.
 
-        They take one round trip where the driver can do that. `within` is the time limit in seconds of each, where it
-        differs from the usual one.
+        They take one round trip where the driver supports that. `within` is a time limit in seconds for each statement,
+        in place of the usual limit.
         """
 
     @abstractmethod
     async def execute(self, *statements: str) -> int:
-        """Run statements without parameters in one round trip, and return how many rows the last one has found."""
+        """Run statements without parameters in one round trip, and return the number of rows of the last statement."""
 
     @abstractmethod
     async def roll_back(self) -> None:
-        """Undo what the open transaction has done, if there is one."""
+        """Roll back the open transaction, if there is one."""
 
     @abstractmethod
     async def terminate(self) -> None:
-        """Close the connection at once; the database rolls back its open transaction."""
+        """Close the connection at once. The database rolls back an open transaction."""
 
 
 @dataclass(frozen=True, slots=True)
 class LongerLimit:
-    """How a statement is given more time than usual."""
+    """A longer time limit for one statement."""
 
     begin: Sequence[str]
-    """How a transaction with the longer limit begins."""
+    """The statements that begin a transaction with the longer limit."""
     seconds: float
-    """How long its answer may take to arrive."""
+    """How long the answer may take to arrive."""
 
 
 class Driver(ABC):
-    """Opens connections to one database, and lends them."""
+    """Opens the connections to one database; callers acquire and release them."""
 
     name: str
-    """Which database this is, for people: without its password."""
+    """The path or URL of the database, for people to read: without the password."""
 
     role: str | None = None
-    """The role of the database that the connections have."""
+    """The database role of the connections; None where there are no roles, or the URL names none."""
 
     dialect: Dialect
-    """What SQLAlchemy writes statements for. Its parameters are numbered or in order, not named."""
+    """The dialect for which SQLAlchemy compiles statements. Its parameters are numbered or positional, not named."""
 
     begin: str
-    """How a transaction that may write begins."""
+    """The statement that begins a transaction that may write."""
 
     for_update: str
-    """How a SELECT ends that locks its rows; empty where a transaction that may write locks the whole database."""
+    """The end of a SELECT that locks its rows; empty where a write transaction locks the whole database."""
 
     autocommits: bool = True
-    """Whether a statement may be run outside a transaction."""
+    """Whether a statement may run outside a transaction."""
 
     row_queue: RowQueue | None = None
-    """Where the writers of one row wait in this process, so that only one at a time waits at the server."""
+    """The queue of the writers of each row, so that only one writer of this process at a time waits on the server."""
 
     @abstractmethod
     async def open(self) -> None:
-        """Get ready, or ready again, in this event loop; connections are made when they are first needed."""
+    """The queue of the writers of each row, so that only one of them in this process waits on the server at a time."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -93,7 +93,7 @@ class Driver(ABC):
 
     @abstractmethod
     async def acquire(self, *, to_write: bool) -> DriverConnection:
-        """Acquire a connection. A connection to write with is used for one transaction, or one statement.
+        """Acquire a connection. A connection `to_write` is used for one transaction or one statement.
 
         Raises:
             StoreUnavailable: every connection is in use.
@@ -101,12 +101,12 @@ class Driver(ABC):
 
     @abstractmethod
     async def release(self, connection: DriverConnection) -> None:
-        """Let others acquire the connection."""
+        """Release the connection for other callers."""
 
     @abstractmethod
     def read_time(self, value: Any) -> datetime:
-        """The time in a column of a row: aware and in UTC."""
+        """Convert a time of a row: the result is aware and in UTC."""
 
     def longer_limit(self, patience: int) -> LongerLimit | None:
-        """How a statement may take `patience` times as long as usual; None where the time is not limited."""
+        """A time limit that is `patience` times the usual limit; None where the time is not limited."""
         return None
