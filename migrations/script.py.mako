@@ -13,12 +13,12 @@ down_revision = ${repr(down_revision)}
 branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
 
-# The oldest code that may run on this schema: its revision, and the version in which it was or will be released. Code of
-# the revision before may run on it when nothing that it reads or writes is taken away or given another meaning.
+# The revision and the version of the oldest code that may run on this schema. Code of the previous revision may run on it
+# where this migration removes nothing that the code reads or writes, and changes no meaning.
 oldest_revision = ${repr(up_revision)}
 oldest_version = ${repr(__version__)}
 
-# The tables that a downgrade drops, with what they hold, or from which it drops a column that nothing can fill again.
+# The tables that a downgrade drops with their rows, or from which it drops a column whose data cannot be restored.
 drops = ()
 
 

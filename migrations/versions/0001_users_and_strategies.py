@@ -12,7 +12,7 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-# The tables that a downgrade drops, with what they hold.
+# The tables that a downgrade drops with their rows.
 drops = ("strategies", "users")
 
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")

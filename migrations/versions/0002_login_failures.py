@@ -12,7 +12,7 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
-# The tables that a downgrade drops, with what they hold.
+# The tables that a downgrade drops with their rows.
 drops = ("login_failures",)
 
 

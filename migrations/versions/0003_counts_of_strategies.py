@@ -1,4 +1,4 @@
-"""How many strategies an owner has, counted by the database itself, and an index of the active ones.
+"""The number of strategies of each owner, counted by triggers, and an index of active strategies.
 
 Revision: 0003
 Follows: 0002
@@ -12,7 +12,7 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-COUNT_WHAT_IS_THERE = """
+COUNT_EXISTING_STRATEGIES = """
 UPDATE users SET
   strategy_count = (SELECT count(*) FROM strategies WHERE owner_id = users.id),
   active_strategy_count = (SELECT count(*) FROM strategies WHERE owner_id = users.id AND is_active)
@@ -46,8 +46,8 @@ END
 """,
 }
 
-# Once for a statement where rows come or go, so that many in one statement are counted together. A change is counted
-# row by row, since most change nothing that is counted, and cost nothing then.
+# The triggers for inserted and deleted rows run once for each statement, so that many rows are counted together. The
+# trigger for updates runs for each row: most updates do not change a count, and then it costs nothing.
 ON_POSTGRESQL = {
     "count_added_strategies": (
         """
@@ -143,8 +143,8 @@ def upgrade() -> None:
         for function, trigger in ON_POSTGRESQL.values():
             op.execute(function)
             op.execute(trigger)
-    # Now that nobody adds one uncounted.
-    op.execute(COUNT_WHAT_IS_THERE)
+    # The triggers count all strategies that are added from here on.
+    op.execute(COUNT_EXISTING_STRATEGIES)
 
 
 def downgrade() -> None:

@@ -1,4 +1,4 @@
-"""The oldest code that may run on the schema, said in the database itself.
+"""A table that names the oldest code that may run on the schema.
 
 Revision: 0004
 Follows: 0003
@@ -12,13 +12,13 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-# The oldest code that may run on this schema: its revision, and the version in which it was released.
+# The revision and the version of the oldest code that may run on this schema.
 oldest_revision = "0003"
 oldest_version = "1.0.0"
 
 
 def upgrade() -> None:
-    # Its row is written after each migration (`write_needs`).
+    # `write_schema_needs` writes the row after each migration.
     op.create_table(
         "tradingagents_schema_needs",
         sa.Column("revision", sa.String(32), nullable=False),

@@ -1,4 +1,4 @@
-"""Counts of strategies that are right after a restore, too: whatever the session's search_path, and in whatever parts.
+"""Counts of strategies that are right after a restore, with any search_path and with the data in any parts.
 
 Revision: 0005
 Follows: 0004
@@ -13,12 +13,12 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
-# The oldest code that may run on this schema: its revision, and the version in which it was released.
+# The revision and the version of the oldest code that may run on this schema.
 oldest_revision = "0003"
 oldest_version = "1.0.0"
 
-# Data that was restored on its own has lost strategies, or has them counted twice.
-MEND_COUNTS = """
+# A restore of the data alone left strategies uncounted, or counted twice.
+CORRECT_COUNTS = """
 UPDATE users SET
   strategy_count = (SELECT count(*) FROM strategies WHERE owner_id = users.id),
   active_strategy_count = (SELECT count(*) FROM strategies WHERE owner_id = users.id AND is_active)
@@ -59,7 +59,7 @@ SET strategy_count = strategy_count + 1, active_strategy_count = active_strategy
 WHERE id = NEW.owner_id;
 RETURN NULL;
 """
-# A dumped user brings counts along, and the strategies that follow would be counted once more.
+# A restored user has counts already. Strategies restored after the user would be counted twice.
 ADDED_USER = """
 SELECT count(*), count(*) FILTER (WHERE is_active) INTO NEW.strategy_count, NEW.active_strategy_count
 FROM strategies WHERE owner_id = NEW.id;
@@ -72,14 +72,14 @@ COUNTING = {
     "count_truncated_strategies": TRUNCATED,
     "count_changed_strategies": CHANGED,
 }
-"""What the functions of revision 0003 do, unchanged."""
+"""The bodies of the functions of revision 0003, unchanged."""
 
 
 def define(name: str, body: str, *, in_schema_of_table: bool) -> None:
-    """Define the function of a trigger; in the schema of the trigger's table, whatever the session's search_path."""
+    """Define a trigger function: for the schema of the trigger's table, or for the session's search_path."""
     path = ""
     if in_schema_of_table:
-        # What a function with a search_path of its own sets inside is gone at its end. Temporary tables come last.
+        # The SET clause of a function resets the search_path at its end. Temporary tables are searched last.
         path = "SET search_path = pg_catalog, pg_temp "
         body = f"PERFORM set_config('search_path', format('%I, pg_temp', TG_TABLE_SCHEMA), true);\n{body.lstrip()}"
     op.execute(
@@ -103,13 +103,13 @@ END
         for name, body in COUNTING.items():
             define(name, body, in_schema_of_table=True)
         define("count_strategies_of_added_users", ADDED_USER, in_schema_of_table=True)
-        # Waits for those who are adding strategies, and keeps others from it until the counts have been mended.
+        # CREATE TRIGGER waits for running transactions, and blocks new users until the counts have been corrected.
         op.execute("""
 CREATE TRIGGER count_strategies_of_added_users BEFORE INSERT ON users
 FOR EACH ROW WHEN (NEW.strategy_count <> 0 OR NEW.active_strategy_count <> 0)
 EXECUTE FUNCTION count_strategies_of_added_users()
 """)
-    op.execute(MEND_COUNTS)
+    op.execute(CORRECT_COUNTS)
 
 
 def downgrade() -> None:

@@ -1,4 +1,4 @@
-"""Tables that all begin with `tradingagents_`, and owners as rows of their own, whose counts no trigger keeps.
+"""Tables with the prefix `tradingagents_`, and a table of owners with the counts of strategies, without triggers.
 
 Revision: 0006
 Follows: 0005
@@ -13,11 +13,11 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
-# The oldest code that may run on this schema: its revision, and the version in which it will be released.
+# The revision and the version of the oldest code that may run on this schema.
 oldest_revision = "0006"
 oldest_version = "2.0.0"
 
-# The tables that have another name since this revision: the old name of each, and the new one.
+# The tables that this revision renames: old and new names.
 renames = {
     "users": "tradingagents_users",
     "strategies": "tradingagents_strategies",
@@ -29,8 +29,8 @@ STRATEGIES = "id, owner_id, name, description, parameters, is_active, created_at
 LOGIN_FAILURES = "key, failures, last_at"
 COLUMNS = {"users": USERS, "strategies": STRATEGIES, "login_failures": LOGIN_FAILURES}
 
-# Code older than this revision does not know the tables below: on SQLite it would make an empty set of its own at its
-# start, and serve from that. An index of that set has this name, so that its migration fails and leaves nothing behind.
+# Older code does not know the tables below. On SQLite its start would create empty old tables, and serve from them. One
+# of the old indexes has this name, so that the old code's migration fails and is rolled back.
 INDEX_THAT_STOPS_OLD_CODE = "ix_strategies_owner_id_id_active"
 
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -40,8 +40,8 @@ def on_sqlite() -> bool:
     return op.get_bind().dialect.name == "sqlite"
 
 
-# A database without tables gets these at once, and never has those of the older revisions, whose names may be taken by
-# another application's tables. In the same way it loses these on its way back to the beginning (`schema.shortened`).
+# An empty database gets these tables directly, without those of the older revisions: another application's tables may
+# have the old names. A downgrade to base drops these tables directly (`alembic_env.without_old_names`).
 
 
 def create() -> None:
@@ -74,7 +74,7 @@ def create_tables() -> None:
         sqlite_autoincrement=True,
     )
     create_owners()
-    # SQLite counts ids up only in a primary key that is the id alone.
+    # SQLite generates ids only where the id alone is the primary key.
     key = ("id",) if on_sqlite() else ("owner_id", "id")
     op.create_table(
         "tradingagents_strategies",
@@ -120,7 +120,7 @@ def create_owners() -> None:
 
 
 def stop_old_code() -> None:
-    # An index of this name that somebody else has stops the old code, too.
+    # An existing index of this name, of another application, stops the old code as well.
     op.create_index(INDEX_THAT_STOPS_OLD_CODE, "tradingagents_schema_needs", ["revision"], if_not_exists=True)
 
 
@@ -134,7 +134,7 @@ def let_old_code_work() -> None:
 
 def upgrade() -> None:
     if on_sqlite():
-        # SQLite renames no constraint and drops no foreign key: the rows are copied.
+        # SQLite cannot rename a constraint or drop a foreign key: the rows are copied.
         create_tables()
         for old, new in renames.items():
             copy(old, new)
@@ -151,7 +151,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    check_way_back()
+    check_downgrade()
     let_old_code_work()
     if on_sqlite():
         run_again("0001", "0002")
@@ -161,12 +161,12 @@ def downgrade() -> None:
     else:
         rename_back_on_postgresql()
     op.drop_table("tradingagents_owners")
-    # They add the columns with the counts, count what is there, and make the triggers; 0004 has its table still.
+    # They add the columns of counts, count the strategies, and create the triggers. The table of 0004 still exists.
     run_again("0003", "0005")
 
 
 def copy(source: str, target: str) -> None:
-    """Copy the rows of a table of SQLite's, and where its ids go on: the id of a removed row is not used again."""
+    """Copy the rows of a table on SQLite, and its sequence of ids, so that ids of removed rows are not reused."""
     columns = COLUMNS[source if source in renames else target]
     of_source = f"FROM sqlite_sequence WHERE name = '{source}'"
     op.execute(f"INSERT INTO sqlite_sequence (name, seq) SELECT '{target}', seq {of_source}")
@@ -174,15 +174,15 @@ def copy(source: str, target: str) -> None:
 
 
 def run_again(*older: str) -> None:
-    """Do what older revisions did on their way up."""
+    """Run the upgrades of older revisions again."""
     script = op.get_context().script
     assert script is not None
     for each in older:
         script.get_revision(each).module.upgrade()
 
 
-def check_way_back() -> None:
-    """Refuse to go back to tables that have other names where these are taken, or where an owner is no user."""
+def check_downgrade() -> None:
+    """Refuse a downgrade where another table has an old name, or where an owner is not a user."""
     inspector = sa.inspect(op.get_bind())
     schema = inspector.default_schema_name
     if taken := [name for name in (*renames, "alembic_version") if inspector.has_table(name, schema)]:
@@ -190,14 +190,14 @@ def check_way_back() -> None:
             f"revision 0005 needs the name{'s'[: len(taken) > 1]} {', '.join(taken)}, which another application's "
             "tables have in this database; nothing was changed"
         )
-    strangers = op.get_bind().scalar(
+    others = op.get_bind().scalar(
         sa.text(
             "SELECT count(*) FROM tradingagents_strategies WHERE owner_id NOT IN (SELECT id FROM tradingagents_users)"
         )
     )
-    if strangers:
+    if others:
         raise CommandError(
-            f"revision 0005 keeps strategies of users only, and the owners of {strangers} are no users; "
+            f"revision 0005 stores strategies of users only, and there are strategies of other owners ({others}); "
             "nothing was changed"
         )
 
@@ -206,7 +206,7 @@ def check_way_back() -> None:
 
 
 def rename_on_postgresql() -> None:
-    # In the order in which a change takes them, so that neither waits for the other for ever.
+    # In the order in which changes lock the tables, to avoid a deadlock.
     op.execute("LOCK TABLE users, strategies, login_failures IN ACCESS EXCLUSIVE MODE")
     for name, table in TRIGGERS.items():
         op.execute(f"DROP TRIGGER {name} ON {table}")
@@ -239,14 +239,14 @@ TRIGGERS = {
     "count_changed_strategies": "strategies",
     "count_strategies_of_added_users": "users",
 }
-"""The triggers of revision 0005, with the tables that they are on; the function of each has the same name."""
+"""The triggers of revision 0005, and their tables. The function of a trigger has the name of the trigger."""
 
 
 def rename(old: str, new: str) -> None:
-    """Rename a table, and what has its name in it: constraints, indexes and the sequence of its ids."""
+    """Rename a table, and the constraints, indexes and sequence whose names contain its name."""
     connection = op.get_bind()
     op.rename_table(old, new)
-    # PostgreSQL 18 has names for NOT NULL, too. The index of a constraint takes its constraint's name.
+    # Since PostgreSQL 18, NOT NULL constraints have names. The index of a constraint is renamed with the constraint.
     constraints = sa.text("SELECT conname FROM pg_constraint WHERE conrelid = CAST(:name AS regclass)")
     for name in connection.scalars(constraints, {"name": new}).all():
         if (renamed := name.replace(old, new)) != name:

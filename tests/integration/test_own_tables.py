@@ -164,7 +164,7 @@ def test_an_owner_who_is_no_user_is_refused_on_the_way_back(place: Place) -> Non
     place.run(NEW_STRATEGY.format("tradingagents_strategies"))
     before = place.schema()
     refused = place.machine.run("tradingagents", "migrate", "--to", "0005")
-    assert "the owners of 1 are no users" in only_line(refused)
+    assert "strategies of other owners (1)" in only_line(refused)
     assert (refused.returncode, place.schema()) == (1, before)
 
 

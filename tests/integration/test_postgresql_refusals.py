@@ -100,7 +100,7 @@ FAULTS: Final = {
     ),
     "a newer schema": Fault(
         (*GRANTED, "UPDATE tradingagents_alembic_version SET version_num = '0009'"),
-        ("schema 0009 is newer", "install the version that made it", "`tradingagents migrate --to 0006`"),
+        ("schema 0009 is newer", "install the version that made the schema", "`tradingagents migrate --to 0006`"),
         (LIST, MIGRATE, ALEMBIC),
     ),
 }

@@ -85,7 +85,7 @@ class Driver(ABC):
 
     @abstractmethod
     async def open(self) -> None:
-    """The queue of the writers of each row, so that only one of them in this process waits on the server at a time."""
+        """Prepare for use in this event loop, also after an earlier `open`. Connections open on first use."""
 
     @abstractmethod
     async def close(self) -> None:
