@@ -1,4 +1,4 @@
-"""People who use a service while something happens to its database."""
+"""Clients that call a service while its database fails."""
 
 import asyncio
 import itertools
@@ -20,15 +20,15 @@ from tradingagents_adapters.jwt_tokens import JwtTokenService
 STRATEGIES: Final = "/api/v1/strategies"
 
 LIMIT: Final = 20
-"""Seconds within which a refusal has to come. The service takes up to five; the rest is for a machine that is busy with
-other things, too, since only what hangs is a fault."""
+"""Seconds within which a refusal has to arrive. The service takes up to five seconds. The rest is for a busy machine:
+only a request that hangs is a fault."""
 
 QUICK: Final = 10
-"""Seconds within which `/health` has to answer, on such a machine."""
+"""Seconds within which `/health` has to answer, on a busy machine."""
 
 
 def new_tokens(database: Database, count: int = 1) -> list[str]:
-    """The tokens of so many new users."""
+    """The tokens of `count` new users."""
     rows = database.sql(
         "INSERT INTO tradingagents_users (email, password_hash, is_active, created_at, updated_at)"
         f" SELECT gen_random_uuid() || '@example.com', 'none', true, now(), now() FROM generate_series(1, {count})"
@@ -39,13 +39,13 @@ def new_tokens(database: Database, count: int = 1) -> list[str]:
 
 
 def stored_names(database: Database, beginning: str = "") -> list[str]:
-    """The names of the strategies of a database, of all owners, that begin so."""
+    """The names of the strategies of all owners in a database, as far as they have this beginning."""
     return sorted(database.sql(f"SELECT name FROM tradingagents_strategies WHERE name LIKE '{beginning}%'"))
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request was answered, when it was sent and how many seconds it took."""
+    """The answer to a request, with the time of sending and the duration in seconds."""
 
     path: str
     name: str
@@ -56,24 +56,24 @@ class Answer:
 
     @property
     def is_given(self) -> bool:
-        """Whether the request was carried out, or rightly refused."""
+        """Whether the request was carried out, or refused correctly."""
         return self.status < 500
 
 
 def assert_refused(*answers: Answer) -> None:
-    """Assert that the service said "not now" as it should, and soon."""
+    """Assert that the service refused the request with 503 and `Retry-After`, in time."""
     assert all(answer.status == 503 and int(answer.headers["Retry-After"]) >= 1 for answer in answers), answers
     assert max((answer.seconds for answer in answers), default=0) < LIMIT
 
 
 def assert_healthy(*answers: Answer) -> None:
-    """Assert that the service said at once that it runs."""
+    """Assert that `/health` answered 200 in time."""
     assert {answer.status for answer in answers} == {200}
     assert max(answer.seconds for answer in answers) < QUICK
 
 
 class Callers:
-    """People who use a service that runs: each sends one request at a time."""
+    """Clients of a running service. Each client sends one request at a time."""
 
     def __init__(self, server: Server, tokens: Sequence[str]) -> None:
         self._url = str(server.client.base_url)
@@ -81,14 +81,14 @@ class Callers:
         self._stopped = False
         self._numbers = itertools.count()
         self.beginning = uuid.uuid4().hex
-        """What the names of the strategies begin with that these people create without pause; none comes twice."""
+        """The prefix of the names of the strategies that `calling` creates. Each name is used once."""
         self.answers: list[Answer] = []
-        """What the service's own routes answered, in the order of the answers."""
+        """The answers of the service's own routes, in the order of arrival."""
         self.health: list[Answer] = []
-        """What `/health` answered meanwhile."""
+        """The answers of `/health` during `calling`."""
 
     async def ask(self, method: str, path: str, *, token: str | None = None, name: str = "") -> Answer:
-        """Send one request; a name is that of a strategy to create."""
+        """Send one request. With a name, the request creates a strategy."""
         headers = {"Authorization": f"Bearer {token or self._tokens[0]}"}
         sent = time.monotonic()
         body = {"json": {"name": name}} if name else {}
@@ -105,7 +105,7 @@ class Callers:
 
     @asynccontextmanager
     async def calling(self) -> AsyncIterator[None]:
-        """Everybody creates and lists without pause until the block ends, and somebody asks for the health."""
+        """A block during which all clients create and list strategies without pause, and one task calls `/health`."""
         async with asyncio.TaskGroup() as group:
             for token in self._tokens:
                 group.create_task(self._call(token))
@@ -117,26 +117,26 @@ class Callers:
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator["Callers"]:
-        """The time in which these people have connections to the service."""
+        """A block during which these clients are connected to the service."""
         limits = httpx.Limits(max_connections=None)
         async with httpx.AsyncClient(base_url=self._url, trust_env=False, timeout=30, limits=limits) as self._client:
             yield self
 
     async def given(self, more: int = 1, *, seconds: float = 20) -> Answer:
-        """Wait for so many more answers that are no refusals; the last of them."""
+        """Wait for `more` more strategies to be created, and return the last answer."""
         return await self._wait_for(lambda answer: answer.is_given and bool(answer.name), more, seconds)
 
     async def refused(self, more: int = 1, *, seconds: float = 20) -> Answer:
-        """Wait for so many more refusals; the last of them."""
+        """Wait for `more` more refusals, and return the last of them."""
         return await self._wait_for(lambda answer: not answer.is_given, more, seconds)
 
     @property
     def acknowledged(self) -> list[str]:
-        """The names of the strategies of which the service said that it has stored them."""
+        """The names of the strategies that the service acknowledged."""
         return sorted(answer.name for answer in self.answers if answer.name and answer.status == 201)
 
     def assert_held_up(self, database: Database) -> None:
-        """Assert that everybody was answered rightly and in time, and that what was acknowledged is there, once."""
+        """Assert that all answers were correct and in time, and that each acknowledged strategy is stored once."""
         assert {answer.status for answer in self.answers} <= {200, 201, 409, 503}
         assert_refused(*self.refusals)
         assert_healthy(*self.health)
@@ -146,7 +146,7 @@ class Callers:
 
     @property
     def refusals(self) -> list[Answer]:
-        """The requests that were not carried out."""
+        """The requests that were refused."""
         return [answer for answer in self.answers if not answer.is_given]
 
     async def _call(self, token: str) -> None:
@@ -156,7 +156,7 @@ class Callers:
             listed = await self.ask("GET", f"{STRATEGIES}?limit=1", token=token)
             self.answers.append(listed)
             if not listed.is_given:
-                # As a client does that has been told to come back later, though sooner.
+                # A client retries later after a 503, but here sooner than `Retry-After` says.
                 await asyncio.sleep(0.05)
 
     async def _watch(self) -> None:

@@ -1,4 +1,4 @@
-"""The API over every store, called in this process, and the PostgreSQL servers of the tests."""
+"""Fixtures: the API over every store, called in this process, and the PostgreSQL servers of the tests."""
 
 import asyncio
 import logging
@@ -36,7 +36,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture
 def numbers(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Callable[..., None]:
-    """Notes what was measured: for the report of `--junit-xml`, and for the screen with `--log-cli-level=INFO`."""
+    """Records measured numbers: for the report of `--junit-xml`, and for the screen with `--log-cli-level=INFO`."""
 
     def note(**measured: object) -> None:
         for name, value in measured.items():
@@ -48,14 +48,14 @@ def numbers(request: pytest.FixtureRequest, record_property: Callable[[str, obje
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[PostgresqlServer]:
-    """A server that all tests share, and that none of them stops. Over its port it wants passwords."""
+    """A server that all tests share, and that no test stops. Its TCP port requires passwords."""
     with running_server(host_authentication="scram-sha-256") as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def databases(request: pytest.FixtureRequest) -> Databases:
-    """Where ordinary tests have their databases: on the shared server, or on that of TEST_DATABASE_URL."""
+    """The databases of ordinary tests: on the shared server, or on the server of TEST_DATABASE_URL."""
     if url := os.environ.get("TEST_DATABASE_URL"):
         return external_databases(url)
     return request.getfixturevalue("postgresql_server").databases
@@ -63,7 +63,7 @@ def databases(request: pytest.FixtureRequest) -> Databases:
 
 @pytest.fixture(scope="session")
 def migrated(databases: Databases) -> Iterator[Database]:
-    """A database with the newest tables, which nobody uses but as a template."""
+    """A database with the newest tables, used only as a template."""
     with databases.fresh() as database:
         asyncio.run(migrate(DatabaseOptions(url=read_database_url(database.setting))))
         yield database
@@ -71,7 +71,7 @@ def migrated(databases: Databases) -> Iterator[Database]:
 
 @pytest.fixture(scope="session")
 def migrated_on_server(postgresql_server: PostgresqlServer) -> Iterator[Database]:
-    """The same on the shared server, wherever ordinary tests have theirs."""
+    """The same on the shared server, also with TEST_DATABASE_URL."""
     with postgresql_server.databases.fresh() as database:
         asyncio.run(migrate(DatabaseOptions(url=read_database_url(database.setting))))
         yield database
@@ -85,14 +85,14 @@ def empty_database(databases: Databases) -> Iterator[Database]:
 
 @pytest.fixture
 def database(databases: Databases, migrated: Database) -> Iterator[Database]:
-    """A database with the newest tables and nothing in them."""
+    """A database with the newest tables, empty."""
     with databases.fresh(migrated) as database:
         yield database
 
 
 @pytest.fixture(scope="session")
 def database_of_stores(databases: Databases, migrated: Database) -> Iterator[Database]:
-    """A database that one store after another has for itself."""
+    """A database that one store after another uses alone."""
     with databases.fresh(migrated) as database:
         yield database
 
@@ -112,14 +112,14 @@ def sqlite_settings(file: Path) -> DatabaseOptions:
 
 @pytest.fixture(scope="session")
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with the newest tables and nothing in them."""
+    """A file with the newest tables, empty."""
     file = tmp_path_factory.mktemp("sqlite") / "migrated.db"
     asyncio.run(migrate(sqlite_settings(file)))
     return file
 
 
 def fresh_copy(migrated: Path, file: Path) -> Path:
-    """The migrated file under another name, in place of what is there."""
+    """A copy of the migrated file at this path, in place of an existing file."""
     for left in file.parent.glob(f"{file.name}*"):
         left.unlink()
     return Path(shutil.copyfile(migrated, file))
@@ -171,7 +171,7 @@ async def open_api(stores: Stores) -> AsyncIterator[Api]:
             await core.accounts.create(email=email, password=PASSWORD)
             token = await core.authentication.login(email=email, password=PASSWORD, source="127.0.0.1")
             headers["Authorization"] = f"Bearer {token.access_token}"
-        # The client re-raises what the application lets escape, so that nothing may.
+        # The client raises every exception that the application does not handle, so that the test fails.
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as opened:
             yield opened
@@ -182,7 +182,7 @@ async def open_api(stores: Stores) -> AsyncIterator[Api]:
 
 @pytest.fixture
 def api_over() -> Callable[[Stores], AbstractAsyncContextManager[Api]]:
-    """The API over given stores, on which nobody has an account yet."""
+    """The API over given stores, without accounts."""
     return open_api
 
 
@@ -202,7 +202,7 @@ async def api(open_stores: OpenStores) -> AsyncIterator[Api]:
 async def apis(
     open_memory_stores: OpenStores, open_sqlite_stores: OpenStores, open_postgresql_stores: OpenStores
 ) -> AsyncIterator[dict[str, Api]]:
-    """The API over stores of each kind, all at once."""
+    """The API over stores of each kind, all at the same time."""
     async with (
         open_memory_stores() as memory,
         open_sqlite_stores() as sqlite,

@@ -1,4 +1,4 @@
-"""The API called in this process: what tests are given by the fixture `api`."""
+"""The API called in this process: the value of the fixture `api`."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -20,7 +20,7 @@ PASSWORD = "SecurePassword123"
 
 @dataclass(frozen=True)
 class Stores:
-    """Where the API keeps what it is told."""
+    """The stores of the API."""
 
     strategies: StrategyStore
     accounts: AccountStore
@@ -39,7 +39,7 @@ OpenStores = Callable[[], AbstractAsyncContextManager[Stores]]
 
 
 def strategies_of(open_stores: OpenStores) -> OpenStrategyStore:
-    """Opens the store of strategies alone."""
+    """Opens only the store of strategies."""
 
     @asynccontextmanager
     async def open_store() -> AsyncIterator[StrategyStore]:
@@ -50,7 +50,7 @@ def strategies_of(open_stores: OpenStores) -> OpenStrategyStore:
 
 
 def accounts_of(open_stores: OpenStores) -> OpenAccountStore:
-    """Opens the store of accounts alone."""
+    """Opens only the store of accounts."""
 
     @asynccontextmanager
     async def open_store() -> AsyncIterator[AccountStore]:
@@ -62,7 +62,7 @@ def accounts_of(open_stores: OpenStores) -> OpenAccountStore:
 
 @dataclass(frozen=True)
 class Api:
-    """The API, the core behind it, and clients: a stranger's and two users'."""
+    """The API, its core, and three clients: one without credentials, and those of two users."""
 
     core: UseCases
     stranger: httpx.AsyncClient

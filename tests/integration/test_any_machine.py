@@ -1,4 +1,4 @@
-"""The commands on machines that are set up in unusual ways: what a person may do there, works."""
+"""The commands on machines with unusual accounts, folders and permissions."""
 
 import stat
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ EMAIL: Final = "user@example.com"
 PASSWORD: Final = "SecurePassword123"
 
 STRICTLY: Final = ("sh", "-c", 'umask 077; unset HOME; exec "$@"', "sh")
-"""Runs a command as somebody whose files are nobody else's business, and who has no home."""
+"""Runs a command as a user without a home folder, whose umask hides new files from other users."""
 
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    """A machine with an account, whose database has an absolute path with a blank and a letter beyond ASCII."""
+    """A machine with an account. The absolute path of its database has a blank and a non-ASCII letter."""
     folder = tmp_path_factory.mktemp("a folder with blänks")
     url = f"sqlite+aiosqlite:///{folder / 'the database.db'}"
     machine = Machine(folder, {"JWT_SECRET_KEY": KEY, "DATABASE_URL": url})

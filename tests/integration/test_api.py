@@ -17,7 +17,7 @@ STRATEGIES = "/api/v1/strategies"
 FIELDS = ["id", "name", "description", "parameters", "is_active", "created_at", "updated_at"]
 
 SAME_ID = {"X-Request-ID": "test"}
-"""So that answers to be compared do not differ in the ids of their requests."""
+"""The same request id for requests whose answers are compared."""
 
 EXAMPLE = {
     "name": "RSI Mean Reversion",
@@ -246,7 +246,7 @@ async def test_what_breaks_a_rule_is_refused_and_not_stored(api: Api, body: byte
     stored = (await api.ann.post(STRATEGIES, json={"name": "stored"})).json()
     headers = {"Content-Type": "application/json"}
     answers = [await api.ann.post(STRATEGIES, content=body, headers=headers)]
-    if loc != ["body", "id"]:  # which an update ignores
+    if loc != ["body", "id"]:  # an update ignores these fields
         answers.append(await api.ann.put(f"{STRATEGIES}/{stored['id']}", content=body, headers=headers))
 
     for response in answers:
@@ -463,7 +463,7 @@ async def test_anothers_strategy_is_answered_like_one_that_does_not_exist(api: A
     assert (await api.ann.get(STRATEGIES)).json()["total"] == 0
 
 
-# Errors that the framework makes
+# Errors of the framework
 
 
 async def test_an_unknown_path_is_404_in_json(api: Api) -> None:

@@ -1,4 +1,4 @@
-"""The command `tradingagents`, as a person at a shell meets it."""
+"""The command `tradingagents`, as a person uses it in a shell."""
 
 import json
 import shutil
@@ -79,7 +79,7 @@ def used_machine(machine: Machine, database: Path) -> Machine:
 
 @pytest.fixture(scope="module")
 def shared_machine(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Machine:
-    """A machine with an account, for what changes nothing."""
+    """A machine with an account, for commands that change nothing."""
     machine = Machine(tmp_path_factory.mktemp("shared"))
     shutil.copy(database, machine.folder)
     return machine
@@ -87,14 +87,14 @@ def shared_machine(tmp_path_factory: pytest.TempPathFactory, database: Path) -> 
 
 @pytest.fixture(scope="module")
 def refused(shared_machine: Machine) -> dict[str, CompletedProcess[str]]:
-    """What became of everything in `REFUSALS`."""
+    """The results of all commands in `REFUSALS`."""
     ended = at_once(lambda each: shared_machine.run(*each[0], typed=each[1]), list(REFUSALS.values()))
     return dict(zip(REFUSALS, ended, strict=True))
 
 
 @pytest.fixture(scope="module")
 def server_machine(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Machine:
-    """A machine whose server looks every time whether somebody is still active."""
+    """A machine whose server checks with every request whether the user is active."""
     machine = Machine(tmp_path_factory.mktemp("server"), {"JWT_SECRET_KEY": KEY, "IDENTITY_CACHE_SECONDS": "0"})
     shutil.copy(database, machine.folder)
     return machine
@@ -113,7 +113,7 @@ def numbers() -> Iterator[int]:
 
 @pytest.fixture
 def new_account(server_machine: Machine, numbers: Iterator[int]) -> str:
-    """Another account on the machine with the server, like Ann's but for the address."""
+    """Another account on the machine with the server, like Ann's except for the e-mail."""
     email = f"user{next(numbers)}@example.com"
     columns = "password_hash, is_active, created_at, updated_at"
     with closing(sqlite3.connect(server_machine.folder / "tradingagents.db")) as connection, connection:
@@ -131,7 +131,7 @@ def emails(machine: Machine) -> list[str]:
 
 
 def which(machine: Machine) -> str:
-    """What commands write to standard error: which database they have used."""
+    """The line on standard error that names the database of a command."""
     return f"database: {machine.folder}/tradingagents.db\n"
 
 

@@ -1,4 +1,4 @@
-"""The documented variables: their defaults, their effect, and what is said of values that cannot be right."""
+"""The documented variables: their defaults, their effects, and the error messages for invalid values."""
 
 import re
 import shutil
@@ -107,7 +107,7 @@ STARTS: Final = {
 
 @dataclass(frozen=True)
 class Visit:
-    """What a server did for somebody who logged in and stored a strategy."""
+    """The answers and the output of a server for a user who logs in and stores a strategy."""
 
     server: Server
     folder: Path
@@ -248,7 +248,7 @@ def test_sqlalchemy_echo_logs_nothing_of_a_new_account_but_the_statements(tmp_pa
 
 @pytest.fixture(scope="module")
 def refused(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], CompletedProcess[str]]:
-    """What became of every start in `STARTS`."""
+    """The results of all starts in `STARTS`."""
     machine = Machine(tmp_path_factory.mktemp("refused"), {"GUNICORN_CMD_ARGS": "--bind 127.0.0.1:0"})
     ended = at_once(lambda start: machine.given(**start[1]).run(*start[0]), list(STARTS.values()))
     return dict(zip(STARTS, ended, strict=True))
@@ -278,7 +278,7 @@ def test_without_a_good_key_gunicorn_says_so_and_gives_up(
     assert line.startswith("error: JWT_SECRET_KEY ")
     assert "tradingagents secret" in line
     assert "MySecretKey" not in ended.stderr
-    # Gunicorn 27 shows a trace of its own when two workers end at the same moment; none leads through this project.
+    # Gunicorn 27 prints a traceback when two workers end at the same time; no traceback may include this project.
     assert re.search(r'File ".*tradingagents_', ended.stderr) is None
 
 

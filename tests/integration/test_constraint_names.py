@@ -1,4 +1,4 @@
-"""Which constraint refuses a statement is known by its name, whatever the database says of it."""
+"""The name of the constraint that refuses a statement, on every database."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -49,7 +49,7 @@ async def add(opened: Database, table: Table, values: dict[str, Any]) -> None:
 
 
 async def refused(opened: Database, table: Table, values: dict[str, Any]) -> str | None:
-    """The name of the constraint that stands against these values."""
+    """The name of the constraint that refuses these values."""
     with pytest.raises(ConstraintBroken) as refusal:
         await add(opened, table, values)
     return refusal.value.constraint

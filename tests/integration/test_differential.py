@@ -1,4 +1,4 @@
-"""One random script of requests, sent to the API over every store: nobody can tell from the answers which one it is."""
+"""A random script of requests to the API over every store: the answers are the same for all stores."""
 
 import json
 import re
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.anyio
 
 LOGIN: Final = "/api/v1/auth/login"
 _PLAIN_DIFFERENCES: Final = {"content-length", "x-request-id"}
-"""Headers in which answers that are alike differ."""
+"""Headers that differ between equal answers."""
 STRATEGIES: Final = "/api/v1/strategies"
 
 SCRIPTS: Final = 50
@@ -49,19 +49,19 @@ USERS: Final = ("ann", "bob")
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-# What is sent
+# Requests
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The path of the strategy that was created so many-th in this script; of the first again after the last."""
+    """The path of the strategy with this number in the order of creation; after the last, numbers start again."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request; `{ann}` and `{bob}` in `authorization` stand for their tokens."""
+    """A request. `{ann}` and `{bob}` in `authorization` stand for the tokens of the users."""
 
     method: str
     path: str | Known
@@ -286,7 +286,7 @@ any_requests: Final = st.one_of(
         )
     ),
 )
-# So many that they are slowed down at last.
+# Enough failures to be throttled.
 guesses: Final = st.builds(
     lambda request: [request] * 15, requests("POST", login, content_type=form_types, content=wrong_forms)
 )
@@ -296,11 +296,11 @@ scripts: Final = st.lists(mostly(alone, mostly(alone, guesses)), min_size=SHORTE
 )
 
 
-# To whom it is sent
+# Services
 
 
 class SteeredClock:
-    """One clock for all services, so that their times are equal, too."""
+    """One clock for all services, so that their times are equal."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=UTC)
@@ -311,7 +311,7 @@ class SteeredClock:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer without what may differ between services: an id is replaced by when it was given, a token by a word."""
+    """An answer without the values that differ between services: ids become their order of creation, tokens a word."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -320,7 +320,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Service:
-    """The API over one store, as two users have it in one script."""
+    """The API over one store, with two users for each script."""
 
     core: UseCases
     client: httpx.AsyncClient
@@ -330,7 +330,7 @@ class Service:
     ids: list[int] = field(default_factory=list)
 
     async def begin(self) -> None:
-        """Start a script, with two users who have nothing yet."""
+        """Start a script with two new users."""
         self.script += 1
         self.ids = []
         for user in USERS:
@@ -350,7 +350,7 @@ class Service:
             *request.headers,
         ]
         url = f"http://test{path}" + (f"?{request.query}" if request.query else "")
-        # Every script has its own accounts.
+        # Every script has accounts of its own.
         content = request.content.replace(b"%40example.com", b"%%40%d.example.com" % self.script)
         self.sent += 1
         response = await self.client.request(request.method, url, headers=headers, content=content)
@@ -359,12 +359,12 @@ class Service:
         return response
 
     async def ask(self, user: str, method: str, path: str, content: bytes = b"") -> httpx.Response:
-        """A request with nothing odd about it."""
+        """Send an ordinary request."""
         authorization, content_type = (b"Bearer {%s}" % user.encode(),), (b"application/json",)
         return await self.send(Request(method, path, "", authorization, content_type, content=content))
 
     async def lists(self) -> list[Answer]:
-        """Everything that the users have."""
+        """The lists of all strategies of the users."""
         return [self.comparable(await self.ask(user, "GET", f"{STRATEGIES}?limit=1000")) for user in USERS]
 
     def comparable(self, response: httpx.Response) -> Answer:
@@ -403,7 +403,7 @@ def clock() -> SteeredClock:
 async def services(
     tmp_path: Path, database: Database, clock: SteeredClock, numbers: Callable[..., None]
 ) -> AsyncIterator[Mapping[str, Service]]:
-    """The API over a store of each kind; login failures are kept where the strategies are."""
+    """The API over a store of each kind. Login failures are in the same database as the strategies."""
     async with AsyncExitStack() as stack:
 
         async def over(stores: Stores, failures: LoginFailures) -> Service:
@@ -416,7 +416,7 @@ async def services(
                 passwords=Argon2PasswordHasher(memory_kib=8, time_cost=1),
                 clock=clock,
             )
-            # The client re-raises what the application lets escape, so that nothing may.
+            # The client raises every exception that the application does not handle, so that the test fails.
             transport = httpx.ASGITransport(create_app(core, trusted_proxies=[ip_network("127.0.0.1")]))
             return Service(core, await stack.enter_async_context(httpx.AsyncClient(transport=transport)))
 
@@ -435,11 +435,11 @@ async def services(
         numbers(scripts=services["memory"].script, requests=sum(service.sent for service in services.values()))
 
 
-# What is answered
+# Answers
 
 
 def the_one(answers: Mapping[str, Any]) -> Any:
-    """What all services answered alike."""
+    """The answer of all services, after a check that their answers are equal."""
     expected, *others = answers.values()
     assert all(other == expected for other in others), answers
     return expected
@@ -477,7 +477,7 @@ async def assert_everything_is_served(service: Service) -> None:
 @given(script=scripts)
 @settings(
     max_examples=SCRIPTS,
-    # The services are not made anew for each script, but every script has its own users.
+    # All scripts share the services, but every script has users of its own.
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 async def test_a_script_is_answered_alike_over_every_store_and_refusals_change_nothing(

@@ -1,4 +1,4 @@
-"""Dumps by the databases' own programs, in every form, and what the service finds after they were restored."""
+"""Dumps by the databases' own programs, in every format, and the service on the restored data."""
 
 import asyncio
 import re
@@ -40,20 +40,20 @@ FILLED: Final = (
     "INSERT INTO tradingagents_owners (id, strategy_count, active_strategy_count) VALUES (1, 3, 2), (2, 1, 0)",
 )
 IDS_OF_USERS: Final = "SELECT setval('tradingagents_users_id_seq', 3)"
-"""What the service's own inserts would have done."""
+"""The sequence of ids, as the service's own inserts would have left it."""
 
 OWN_TABLES: Final = ("--exclude-table=tradingagents_alembic_version", "--exclude-table=tradingagents_schema_needs")
 
 
 @dataclass(frozen=True)
 class Form:
-    """Options of pg_dump, one set for each dump, and where the dumps are restored: into a database that has been
-    migrated, or into an empty one."""
+    """Options of pg_dump, one set for each dump, and whether a migrated or an empty database is the target of the
+    restore."""
 
     dumps: Sequence[Sequence[str]]
     into_migrated: bool = False
     restore: Sequence[str] = ()
-    """Further options of pg_restore, for the forms that it reads."""
+    """Further options of pg_restore, for the formats that it reads."""
 
 
 FORMS: Final = {
@@ -107,7 +107,7 @@ def restore(dump: Path, target: Database, options: Sequence[str], *, stops_at_er
 
 
 async def used(settings: DatabaseOptions) -> tuple[list[str], int, int]:
-    """Store a strategy and an account, as the service does; the owner's strategies, their number, the account's id."""
+    """Store a strategy and an account. Returns the owner's strategies, their number, and the account's id."""
     at = datetime(2024, 1, 16, tzinfo=UTC)
     content = StrategyContent(name="new", description=None, parameters=Parameters.from_store("{}"), is_active=True)
     async with open_checked_database(settings, migrates=settings.is_sqlite) as database:
@@ -185,7 +185,7 @@ def test_strategies_that_are_restored_without_their_owners_are_counted_by_the_do
 
 
 def documented_statement() -> str:
-    """What the documentation has against wrong counts."""
+    """The documented statement that corrects wrong counts."""
     text = (CHECKOUT / "docs" / "postgresql.md").read_text()
     (statement,) = re.findall(r"```sql\n(INSERT INTO tradingagents_owners.*?)```", text, re.DOTALL)
     return str(statement)

@@ -1,4 +1,4 @@
-"""What the API answers when something behind it fails."""
+"""The answers of the API when a store fails."""
 
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -25,7 +25,7 @@ STRATEGIES = "/api/v1/strategies"
 
 
 class BrokenStore(StrategyStore):
-    """A store whose blocks fail in a given way."""
+    """A store whose blocks raise a given error."""
 
     def __init__(self, fail: Callable[[], Exception]) -> None:
         self._fail = fail

@@ -1,4 +1,4 @@
-"""Files that a process may not read or write: named with their user before the start is reported."""
+"""Files that a process may not read or write: the error at the start names the file and the user."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ AS_SOMEBODY: Final = ("setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "
 
 @pytest.fixture(scope="module")
 def as_somebody(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
-    """What runs a command as a user who owns nothing; for whoever is not root that is nobody else."""
+    """The prefix of a command that runs it as a user who owns nothing; empty where the tests do not run as root."""
     if os.geteuid() != 0:
         return ()
     if shutil.which("setpriv") is None:
@@ -40,12 +40,12 @@ def as_somebody(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
 
 @pytest.fixture
 def machine() -> Iterator[Machine]:
-    # Not in pytest's own folder, which others may not enter.
+    # Not in pytest's own folder, which other users may not enter.
     with tempfile.TemporaryDirectory(prefix="files-of-others-") as name:
         folder = Path(name).resolve()
         folder.chmod(0o755)
         yield Machine(folder, {"JWT_SECRET_KEY": KEY})
-        # So that it can be removed.
+        # So that the cleanup can remove the folder.
         folder.chmod(0o755)
 
 

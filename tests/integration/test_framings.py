@@ -1,6 +1,6 @@
-"""Requests in every framing, sent to each way of serving: what is executed, and what is not.
+"""Requests in every framing, sent to each way of serving: which requests are executed.
 
-uvicorn on h11, which is given the same requests without offers of an upgrade, says what should be.
+The reference is uvicorn on h11, which gets the same requests without offers of an upgrade.
 """
 
 import json
@@ -33,7 +33,7 @@ OFFERS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A request that creates a strategy, if it is executed with its own headers and its own body."""
+    """A request that creates a strategy where it is executed with its own headers and body."""
 
     name: str
     is_valid: bool
@@ -46,7 +46,7 @@ class Sent:
 
 
 class Writer:
-    """Writes requests in framings of all kinds."""
+    """Writes requests in all kinds of framing."""
 
     def __init__(self, seed: int, token: str) -> None:
         self._random = random.Random(seed)
@@ -120,7 +120,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory, machine_with_account: Mach
 
 
 def exchange(server: Server, pieces: Sequence[bytes]) -> bytes:
-    """All that a server answers until it closes the connection."""
+    """The answers of a server until it closes the connection."""
     answer = b""
     with socket.create_connection(("127.0.0.1", server.client.base_url.port), timeout=BOUND_SECONDS) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -130,7 +130,7 @@ def exchange(server: Server, pieces: Sequence[bytes]) -> bytes:
             while more := connection.recv(65536):
                 answer += more
         except (BrokenPipeError, ConnectionResetError):
-            # The server does not want to read on; what it has answered may be lost on the way, as for any client.
+            # The server reads no more. Its answers may be lost on the way, as for any client.
             pass
     return answer
 
@@ -142,8 +142,8 @@ def names(server: Server, token: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def streams(servers: dict[str, Server]) -> list[list[Sent]]:
-    """What has been sent to every server, one connection after another."""
-    # One token for all: they have the same key and the same account.
+    """The streams that were sent to every server, one connection after another."""
+    # One token for all servers: they have the same key and the same account.
     writer = Writer(SEED, servers["h11"].token(EMAIL, PASSWORD))
     streams = [writer.stream() for _ in range(STREAMS)]
     for stream in streams:
@@ -155,7 +155,7 @@ def streams(servers: dict[str, Server]) -> list[list[Sent]]:
 
 @pytest.fixture(scope="module")
 def stored(servers: dict[str, Server], streams: list[list[Sent]]) -> dict[str, set[str]]:
-    """The names of the strategies that each server has stored."""
+    """The names of the strategies that each server stored."""
     return {name: names(server, server.token(EMAIL, PASSWORD)) for name, server in servers.items()}
 
 
@@ -180,7 +180,7 @@ def test_the_documented_servers_execute_the_same_up_to_an_offer_and_nothing_afte
             before.add(each.name)
 
     assert before & stored["h11"] <= stored[server]
-    # A request that makes an offer itself is refused where its body was lost.
+    # A request with an offer of its own is refused where its body was lost.
     assert stored[server] <= (before | offering) & stored["h11"]
 
 

@@ -1,7 +1,7 @@
-"""What tools make of the published document: clients in TypeScript and Python that work, and checkers that are content.
+"""Clients in TypeScript and Python that tools generate from the published document, and the tools that check it.
 
-The tools come from the registries of their languages, pinned, into temporary folders. Where that is not possible the
-tests are skipped, and say why.
+Pinned versions of the tools are installed from the registries of their languages into temporary folders. Where that is
+not possible, the tests are skipped with the reason.
 """
 
 import json
@@ -24,18 +24,18 @@ CLIENTS: Final = Path(__file__).with_name("clients")
 GENERATOR: Final = CHECKOUT / "requirements" / "client-generator.txt"
 LONGEST_SECONDS: Final = 300
 
-# The oldest Node on which openapi-fetch runs, and the oldest that Redocly takes.
+# The oldest versions of Node on which openapi-fetch and Redocly run.
 NODE: Final = (18, 0)
 NODE_OF_REDOCLY: Final = (20, 19)
 
-# What npm answers where our own files are wrong; everything else is the machine's or the registry's.
+# npm's errors about our own files. All other errors come from the machine or the registry.
 OUR_FAULTS: Final = ("EUSAGE", "EJSONPARSE", "ERESOLVE", "EINTEGRITY")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def run_in(folder: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
-    """A command that has ended, with the developer's environment: it says how registries are reached from here."""
+    """Run a command with the developer's environment, which configures access to the registries."""
     return subprocess.run(
         command,
         cwd=folder,
@@ -48,7 +48,7 @@ def run_in(folder: Path, *command: str | Path) -> subprocess.CompletedProcess[st
 
 
 def succeeded(ended: subprocess.CompletedProcess[str]) -> str:
-    """The screen of a command that has ended well."""
+    """The output of a command that succeeded."""
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout + ended.stderr
 
@@ -71,7 +71,7 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def session_of(server: Server) -> tuple[str, str, str]:
-    """What the session of a client is told."""
+    """The base URL and the login of a client's session."""
     return str(server.client.base_url).rstrip("/"), EMAIL, PASSWORD
 
 
@@ -93,7 +93,7 @@ def wants_node(version: tuple[int, int]) -> None:
 
 @pytest.fixture(scope="module")
 def typescript(tmp_path_factory: pytest.TempPathFactory, document: Path) -> Path:
-    """A folder with the tools from npm, the session, and the types that openapi-typescript makes of the document."""
+    """A folder with the tools from npm, the session, and the types that openapi-typescript generates."""
     wants_node(NODE)
     folder = tmp_path_factory.mktemp("npm") / "typescript"
     shutil.copytree(CLIENTS / "typescript", folder)
@@ -159,7 +159,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_client_of_openapi_python_client_has_every_operation_and_works(
     python: Path, document: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PATH", f"{python}{os.pathsep}{os.environ['PATH']}")  # it formats with its ruff
+    monkeypatch.setenv("PATH", f"{python}{os.pathsep}{os.environ['PATH']}")  # it formats its output with ruff
     options = ("--meta", "none", "--output-path", "api_client", "--fail-on-warning")
     succeeded(run_in(tmp_path, python / "openapi-python-client", "generate", "--path", document, *options))
     shutil.copy(CLIENTS / "python" / "session.py", tmp_path)

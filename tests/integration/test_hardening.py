@@ -1,4 +1,4 @@
-"""What strangers try, against a served process."""
+"""Attacks on a running server."""
 
 import http.client
 import re
@@ -37,7 +37,7 @@ def server(machine: Machine) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server for tests that leave nothing behind."""
+    """A server for tests that leave no state behind."""
     with Machine(tmp_path_factory.mktemp("shared"), {"JWT_SECRET_KEY": KEY}).serving(*SERVE) as server:
         yield server
 
@@ -68,7 +68,7 @@ def test_all_workers_count_together(machine: Machine) -> None:
     with machine.serving(*GUNICORN) as server:
         statuses = []
         for _ in range(11):
-            # A connection for each, so that the workers share them.
+            # A connection for each guess, so that the workers share the guesses.
             with httpx.Client(base_url=server.client.base_url, trust_env=False) as client:
                 form = {"username": EMAIL, "password": "wrong password"}
                 statuses.append(client.post("/api/v1/auth/login", data=form).status_code)
@@ -133,7 +133,7 @@ def test_a_flood_of_logins_leaves_everybody_else_served(server: Server) -> None:
         statuses = {each.result() for each in guesses}
 
     assert statuses <= {401, 429, 503}
-    # A bound for a hang, not a measurement: the machine is busy with a hundred clients, too.
+    # The limit detects a hang, and measures nothing: the machine also runs a hundred clients.
     assert slowest < 5
     assert largest < 400 * 1024 * 1024
 

@@ -1,4 +1,4 @@
-"""What clients of all kinds send at the edge of HTTP, and what they can do with the answers."""
+"""The edge of HTTP: credentials, bodies, queries, answers, tokens, and pages of other origins."""
 
 import gzip
 import re
@@ -200,7 +200,7 @@ async def test_a_token_comes_with_its_lifetime(api: Api) -> None:
     answer = response.json()
     assert answer.keys() == {"access_token", "token_type", "expires_in"}
     assert answer["expires_in"] == 1800
-    # Its length would tell of the secret in it.
+    # Its length would reveal the length of the secret in it.
     assert "Content-Encoding" not in response.headers
 
 
@@ -220,7 +220,7 @@ async def test_a_refused_login_says_what_oauth_libraries_look_for(
     answer = await api.stranger.post(LOGIN, data=form)
     assert (answer.status_code, answer.json()["error"]) == (status, error)
     assert re.fullmatch(description, answer.json()["error_description"])
-    # What a description may hold (RFC 6749, 5.2).
+    # The characters of a description (RFC 6749, 5.2).
     assert re.fullmatch(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+", answer.json()["error_description"])
     assert "detail" in answer.json()
 

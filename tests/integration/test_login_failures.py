@@ -35,7 +35,7 @@ async def over_sql(settings: DatabaseOptions) -> AsyncIterator[LoginFailures]:
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> DatabaseOptions | None:
-    """Where the counts are kept; nowhere but in memory for the first."""
+    """The options of the database with the counts; None for the counts in memory."""
     if request.param == "memory":
         return None
     if request.param == "sqlite":
@@ -115,7 +115,7 @@ async def test_a_key_that_begins_like_another_is_another(failures: LoginFailures
     assert await failures.find([key]) == {key: FailureCount(1, NOW)}
 
 
-# What takes two sessions of PostgreSQL
+# Tests with two sessions of PostgreSQL
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ async def on_postgresql(database: Database) -> AsyncIterator[tuple[LoginFailures
 
 
 async def waiting(other: asyncpg.Connection, count: int) -> None:
-    """Return when so many statements wait for a lock."""
+    """Return when `count` statements wait for a lock."""
 
     async def wait() -> bool:
         return await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted") >= count
@@ -165,7 +165,7 @@ async def test_a_cancelled_caller_waits_until_its_failure_has_been_counted(
         counting = asyncio.ensure_future(failures.add(["a"], at=NOW))
         await waiting(other, 1)
         counting.cancel()
-        # Whoever looks when the caller goes on finds the outcome settled.
+        # When the caller continues, the outcome is settled.
         await asyncio.wait({counting}, timeout=0.3)
         assert not counting.done()
     with pytest.raises(asyncio.CancelledError):

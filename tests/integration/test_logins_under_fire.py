@@ -1,4 +1,4 @@
-"""Logins while others guess, and while nothing can be written."""
+"""Logins while other clients guess passwords, and while the database cannot be written."""
 
 import multiprocessing
 import sqlite3
@@ -18,7 +18,7 @@ EMAIL: Final = "user@example.com"
 PASSWORD: Final = "SecurePassword123"
 GUESSERS: Final = 100
 BOUND_SECONDS: Final = 15
-"""Far beyond the five seconds of an answer, for the clients that share the machine with the server."""
+"""Far beyond the five seconds of an answer, since the clients share the machine with the server."""
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def spin(seconds: float) -> None:
 
 @contextmanager
 def busy_cores() -> Iterator[None]:
-    """Somebody else's programs that want every core, for a limited time."""
+    """Programs that use every core, for a limited time."""
     spinning = [
         multiprocessing.get_context("spawn").Process(target=spin, args=(30,))
         for _ in range(multiprocessing.cpu_count())
@@ -68,7 +68,7 @@ def busy_cores() -> Iterator[None]:
 
 
 def guess(server: Server, source: str) -> Counter[int]:
-    """Guess three times, and return how often each status was the answer."""
+    """Guess three times, and return the number of answers with each status."""
     return Counter(log_in(server, f"wrong {turn}", source=source).status_code for turn in range(3))
 
 
@@ -105,7 +105,7 @@ def test_a_success_on_an_account_of_ones_own_does_not_clear_what_was_counted_for
     for number in range(60):
         statuses.append(log_in(server, "wrong", email=f"victim{number}@example.com").status_code)
         if number % 9 == 8:
-            # A failure of one's own, so that there is something to clear.
+            # The owner's own failed login, so that the successful login clears it.
             statuses.append(log_in(server, "wrong").status_code)
             statuses.append(log_in(server, PASSWORD).status_code)
     assert statuses[-1] == 429
@@ -113,7 +113,7 @@ def test_a_success_on_an_account_of_ones_own_does_not_clear_what_was_counted_for
 
 @contextmanager
 def locked(machine: Machine) -> Iterator[None]:
-    """The time in which somebody else keeps the database from being written."""
+    """A block during which another connection locks the database against writes."""
     with closing(sqlite3.connect(machine.folder / "tradingagents.db", isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         yield

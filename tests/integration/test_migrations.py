@@ -1,4 +1,4 @@
-"""Alembic, as the document uses it, in a copy of what a checkout holds."""
+"""Alembic as the reference uses it, in a copy of a checkout."""
 
 import re
 import shutil
@@ -20,7 +20,7 @@ DESCRIPTION: Final = '        sa.Column("description", sa.Text(), nullable=True)
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Machine:
-    """A copy of the migrations, and a database that does not exist yet; there is no key for tokens."""
+    """A copy of the migrations, and a database that does not exist yet. There is no key for tokens."""
     shutil.copy(CHECKOUT / "alembic.ini", tmp_path)
     shutil.copytree(CHECKOUT / "migrations", tmp_path / "migrations", ignore=shutil.ignore_patterns("__pycache__"))
     return Machine(tmp_path, {"DATABASE_URL": "sqlite+aiosqlite:///./migrated.db"})
@@ -48,9 +48,9 @@ def alembic(machine: Machine, *arguments: str) -> CompletedProcess[str]:
 
 
 def schema(machine: Machine) -> set[tuple[str, str]]:
-    """Tables, indexes and triggers, as they were made."""
+    """The SQL of all tables, indexes and triggers."""
     with closing(sqlite3.connect(machine.folder / "migrated.db")) as connection:
-        # A table that was renamed has its name in quotes.
+        # SQLite quotes the name of a renamed table.
         return set(connection.execute("SELECT name, replace(sql, '\"', '') FROM sqlite_schema"))
 
 

@@ -1,4 +1,4 @@
-"""The published documents: openapi.json, which says exactly what the service does, and the two pages that show it."""
+"""The published openapi.json, which describes exactly what the service does, and the two pages that show it."""
 
 import copy
 import json
@@ -55,20 +55,20 @@ DOCUMENTED: Final = [(operation, status) for operation, statuses in STATUSES.val
 async def api(
     open_memory_stores: OpenStores, api_over: Callable[[Stores], AbstractAsyncContextManager[Api]]
 ) -> AsyncIterator[Api]:
-    """The API over stores of one kind: the document is the same over any."""
+    """The API over stores of one kind: the document is the same for every kind."""
     async with open_memory_stores() as stores, api_over(stores) as opened:
         yield opened
 
 
 @pytest.fixture(scope="session")
 def document() -> dict[str, Any]:
-    # As it is published, lists for tuples and the like.
+    # As published in JSON: for example, lists in place of tuples.
     return json.loads(json.dumps(openapi_document()))
 
 
 @pytest.fixture(scope="session")
 def is_valid(document: dict[str, Any]) -> Callable[[str, object], bool]:
-    """Whether a value is what a schema of the document says."""
+    """Whether a value is valid for a schema of the document."""
     names = document["components"]["schemas"]
     components = {"components": document["components"]}
     validators = {
@@ -80,7 +80,7 @@ def is_valid(document: dict[str, Any]) -> Callable[[str, object], bool]:
 
 @pytest.fixture(scope="session")
 def is_exactly(document: dict[str, Any]) -> Callable[[str, object], bool]:
-    """Whether a value is what a schema of the document says, and holds no field that the schema does not name."""
+    """Whether a value is valid for a schema of the document, and has no field that the schema does not name."""
     closed = copy.deepcopy(document["components"])
     for schema in closed["schemas"].values():
         schema["additionalProperties"] = False
@@ -101,7 +101,7 @@ def test_the_document_is_of_this_version(document: dict[str, Any]) -> None:
 
 def test_the_document_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
     assert document["openapi"] == "3.1.0"
-    # URLs may be relative to that of the document (OpenAPI 3.1, 4.6), which this meta-schema does not say.
+    # A URL may be relative to the document's URL (OpenAPI 3.1, 4.6), but this meta-schema does not allow that.
     resolved = copy.deepcopy(document)
     for scheme in resolved["components"]["securitySchemes"].values():
         for flow in scheme.get("flows", {}).values():
@@ -166,7 +166,7 @@ def test_what_can_be_left_out_says_what_it_is_then(document: dict[str, Any]) -> 
 
     assert defaults("StrategyCreate") == {"description": None, "parameters": {}, "is_active": True}
     assert defaults("LoginForm") == {"grant_type": "password"}
-    # What is left out of an update stays as it is.
+    # A field that an update leaves out does not change.
     assert set(defaults("StrategyUpdate").values()) == {"none is said"}
     parameters = document["paths"]["/api/v1/strategies"]["get"]["parameters"]
     assert {each["name"]: each["schema"]["default"] for each in parameters} == {
@@ -275,7 +275,7 @@ def test_every_example_is_valid(document: dict[str, Any]) -> None:
 
 
 class Broken:
-    """A use case that fails as it is told to."""
+    """A use case that raises a given error."""
 
     def __init__(self, failure: Exception) -> None:
         self._failure = failure
@@ -285,7 +285,7 @@ class Broken:
 
 
 def to_be_answered(status: int, operation: str, strategy_id: int, token: str) -> tuple[str, dict[str, Any]]:
-    """The URL and the parts of a request that is to be answered with this status."""
+    """The URL and the parts of a request whose answer has to have this status."""
     method, path = PATHS[operation]
     url = path.replace("{id}", "999" if status == 404 else str(strategy_id))
     request: dict[str, Any] = {"headers": {"Authorization": token}}
@@ -319,14 +319,14 @@ def to_be_answered(status: int, operation: str, strategy_id: int, token: str) ->
 
 
 def with_broken(core: UseCases, operation: str, error: Exception) -> UseCases:
-    """The core with another use case behind this operation, which raises the error."""
+    """The core with a use case for this operation that raises the error."""
     group, name = ("authentication", "login") if operation == "login" else ("strategies", operation.partition("_")[0])
     return replace(core, **{group: replace(getattr(core, group), **{name: Broken(error)})})
 
 
 @pytest.fixture
 def answered(api: Api, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], Awaitable[httpx.Response]]:
-    """The answer of an operation where it should be this status."""
+    """The answer of an operation, which has to have this status."""
 
     async def answer(operation: str, status: int) -> httpx.Response:
         mine = (await api.ann.post("/api/v1/strategies", json={"name": "mine"})).json()
@@ -386,7 +386,7 @@ def is_accepted(**content: Any) -> bool:
     return True
 
 
-# Blank and control characters, their neighbours, and what Unicode or ECMA 262 take for white space in other ways.
+# Blank and control characters, their neighbours, and other white space by Unicode or ECMA 262.
 EDGES: Final = (
     "\0\t\n\r\x1b\x1c\x1f !~\x7f\x80\x85\x9f\xa0\xa1\xad\u1680\u180e\u1fff\u2000\u200a\u200b\u2028\u2029\u202f\u205f"
 )

@@ -31,7 +31,7 @@ COMMANDS: Final = {
 EVERYWHERE: Final = SERVERS | COMMANDS
 
 Mistake: TypeAlias = tuple[dict[str, str], str]
-"""Variables, and what the line names."""
+"""Variables, and the text that the line has to contain."""
 
 MISTAKES: Final[dict[str, Mistake]] = {
     "a URL that is none": ({"DATABASE_URL": "foo"}, "DATABASE_URL "),
@@ -55,7 +55,7 @@ CASES: Final = {
     for mistake, (variables, named) in mistakes.items()
 }
 PROGRESS: Final = re.compile(r"INFO|\[.*\] \[(INFO|ERROR)\] |ERROR: +Application startup failed")
-"""How lines begin that are the servers' and alembic's own."""
+"""The beginnings of the servers' and alembic's own lines."""
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 @pytest.fixture(scope="module")
 def ended(machine: Machine) -> dict[tuple[str, str], CompletedProcess[str]]:
-    """What became of every command with every mistake."""
+    """The results of every command with every mistake."""
     done = at_once(lambda case: machine.given(**case[1]).run(*case[0], typed=PASSWORD), list(CASES.values()))
     return dict(zip(CASES, done, strict=True))
 
@@ -82,13 +82,13 @@ def test_a_mistake_is_one_line_that_names_the_variable_or_file(
     _, _, named = CASES[command, mistake]
     lines = refused.stderr.splitlines()
     said = [line for line in lines if named.format(folder=machine.folder) in line]
-    # Each of several workers may say it, and a server adds a line of its own.
+    # Each worker may log the error, and a server adds a line of its own.
     assert len(said) == 1 or (command == "serve, two workers" and len(set(said)) == 1), refused.stderr
     assert refused.returncode != 0
     assert refused.stdout == ""
     if command not in ("gunicorn", "serve, two workers"):
         assert [line for line in lines if line not in said and not PROGRESS.match(line)] == []
         assert "Traceback" not in refused.stderr
-    # Gunicorn has a trace of its own when workers end; none leads through this project.
+    # Gunicorn prints a traceback when workers end; no traceback may include this project.
     assert re.search(r'File ".*tradingagents_', refused.stderr) is None
     assert "TheSecret" not in refused.stderr

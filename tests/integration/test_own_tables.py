@@ -1,4 +1,4 @@
-"""Revision 0006: tables that all have names of our own, beside those of another application in the same database."""
+"""Revision 0006: tables with a prefix of our own, beside another application's tables in the same database."""
 
 import asyncio
 import re
@@ -25,7 +25,7 @@ from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_core.errors import StoreUnavailable
 
 Run: TypeAlias = Callable[..., list[str]]
-"""Runs statements one after another on one connection; the rows of all of them, columns parted by `|`."""
+"""Runs statements one after another on one connection. Returns all rows, with columns separated by `|`."""
 
 EMAIL: Final = "ann@example.com"
 PASSWORD: Final = "SecurePassword123"
@@ -58,12 +58,12 @@ OLD_COUNTS: Final = "SELECT id, strategy_count, active_strategy_count FROM users
 
 @dataclass(frozen=True)
 class Place:
-    """An empty database, in which a person can run statements, and a machine whose service uses it."""
+    """An empty database in which tests run statements, and a machine whose service uses the database."""
 
     machine: Machine
     run: Run
     schema: Callable[[], list[str]]
-    """All that has been made in it, in no particular order, without the rows."""
+    """All objects in the database, in no particular order, without the rows."""
 
     @property
     def options(self) -> DatabaseOptions:
@@ -96,7 +96,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
             return ["|".join(map(str, row)) for each in statements for row in connection.execute(each).fetchall()]
 
     def schema() -> list[str]:
-        # A table that was renamed has its name in quotes, and the constraint of alembic's keeps its own.
+        # SQLite quotes the name of a renamed table, and the constraint of alembic's table keeps its old name.
         found = run("SELECT name, sql FROM sqlite_schema WHERE name NOT LIKE '%alembic_version%'")
         return sorted(each.replace('"', "") for each in found)
 

@@ -1,4 +1,4 @@
-"""The service behind a real pgbouncer in transaction mode, whose server connections are fewer than its clients."""
+"""The service behind a real pgbouncer in transaction mode, with fewer server connections than clients."""
 
 import asyncio
 import itertools
@@ -58,14 +58,14 @@ def database(direct: Database, pooled: Databases) -> Database:
 
 @asynccontextmanager
 async def opened(database: Database) -> AsyncIterator[Stores]:
-    """The stores as the service makes it behind pgbouncer."""
+    """The stores as the service opens them behind pgbouncer."""
     container = Container(settings=DatabaseSettings(database_url=database.setting, database_pgbouncer=True))
     async with container.database():
         yield Stores(container.strategies(), container.accounts())
 
 
 async def live(client: httpx.AsyncClient, name: str) -> list[object]:
-    """What a user sees who creates, changes, lists and deletes strategies."""
+    """Create, change, list and delete strategies, and return what the user sees."""
     seen: list[object] = []
     places = []
     for number in range(3):
@@ -163,7 +163,7 @@ async def test_a_server_that_has_gone_behind_pgbouncer_is_refused_in_time_and_wo
                     await add_strategy(stores.strategies, ann.id, "a")
             server.start()
 
-            # pgbouncer itself waits a second before it asks a server again that has refused it.
+            # pgbouncer waits a second before it retries a server that refused a connection.
             async def works_again() -> bool:
                 with suppress(StoreUnavailable):
                     await names(stores.strategies, ann.id)

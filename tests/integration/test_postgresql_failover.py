@@ -1,4 +1,4 @@
-"""Two hosts in one URL: the primary is lost, its standby takes over, and the service goes on."""
+"""Two hosts in one URL: the primary is lost, its standby takes over, and the service continues."""
 
 import asyncio
 import time
@@ -15,12 +15,12 @@ from processes import KEY, UVICORN, Machine
 pytestmark = pytest.mark.anyio
 
 RESUME_SECONDS: Final = 3
-"""Seconds after the promotion within which writes have to be accepted again."""
+"""Seconds after the promotion within which writes have to succeed again."""
 
 
 @contextmanager
 def primary_and_standby() -> Iterator[tuple[PostgresqlServer, PostgresqlServer]]:
-    """A primary that waits with every commit for its standby; both keep what they have on the disk."""
+    """A primary whose commits wait for its standby. Both servers are durable."""
     with running_server(durable=True) as primary:
         primary.databases.maintenance.sql("CREATE DATABASE service")
         standby = primary.standby()
@@ -34,7 +34,7 @@ LOSSES: Final[dict[str, Callable[[PostgresqlServer], None]]] = {
     "killed": PostgresqlServer.kill,
     "frozen": PostgresqlServer.freeze,
 }
-"""How a primary is lost: with its processes, so that its port refuses, or silently, so that nothing answers at all."""
+"""The ways to lose a primary: killed, so that its port refuses connections, or frozen, so that nothing answers."""
 
 
 @pytest.mark.parametrize("lose", LOSSES.values(), ids=LOSSES)

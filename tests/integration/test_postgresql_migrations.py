@@ -25,7 +25,7 @@ REVISIONS: Final = revisions()
 
 
 def checkout_in(folder: Path, database: Database) -> Machine:
-    """What a checkout holds of the migrations, for a database."""
+    """The migrations of a checkout, for a database."""
     shutil.copy(CHECKOUT / "alembic.ini", folder)
     shutil.copytree(CHECKOUT / "migrations", folder / "migrations", ignore=shutil.ignore_patterns("__pycache__"))
     return Machine(folder, {"DATABASE_URL": database.setting, "JWT_SECRET_KEY": KEY})

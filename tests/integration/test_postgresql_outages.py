@@ -1,4 +1,4 @@
-"""Away, busy, back: a service that runs, while its PostgreSQL is stopped, restarted, frozen and made to wait."""
+"""A running service, while its PostgreSQL is stopped, restarted, frozen or busy."""
 
 import asyncio
 import time
@@ -24,19 +24,19 @@ from tradingagents_core.errors import StoreUnavailable
 pytestmark = pytest.mark.anyio
 
 LOAD: Final = 12
-"""People who call without pause; each has strategies of their own."""
+"""The number of clients that call without pause. Each client has strategies of its own."""
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresqlServer]:
-    """A server of these tests alone."""
+    """A server for these tests only."""
     with running_server() as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def migrated_here(server: PostgresqlServer, tmp_path_factory: pytest.TempPathFactory) -> Database:
-    """A database on it with the newest tables, over TCP."""
+    """A database on that server with the newest tables, over TCP."""
     server.databases.maintenance.sql("CREATE DATABASE service")
     database = server.over_tcp(server.databases.named("service"))
     migrated = Machine(tmp_path_factory.mktemp("migrated"), {"DATABASE_URL": database.setting}).run(
@@ -48,7 +48,7 @@ def migrated_here(server: PostgresqlServer, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def service(migrated_here: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The service as the reference runs it. It is started once: nothing in this file restarts it."""
+    """The service as the reference runs it. No test in this file restarts the service."""
     machine = Machine(
         tmp_path_factory.mktemp("service"), {"DATABASE_URL": migrated_here.setting, "JWT_SECRET_KEY": KEY}
     )
@@ -59,14 +59,14 @@ def service(migrated_here: Database, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def database(server: PostgresqlServer, migrated_here: Database) -> Database:
-    """The service's database, on a server that runs."""
+    """The service's database, on a running server."""
     server.make_right()
     return migrated_here
 
 
 @pytest.fixture
 async def caller(service: Server, database: Database) -> AsyncIterator[Callers]:
-    """Somebody whose requests have worked so far."""
+    """A client whose requests have succeeded so far."""
     async with Callers(service, new_tokens(database, 1)).connected() as caller:
         assert (await caller.read()).status == 200
         yield caller
@@ -74,7 +74,7 @@ async def caller(service: Server, database: Database) -> AsyncIterator[Callers]:
 
 @pytest.fixture
 async def callers(service: Server, database: Database) -> AsyncIterator[Callers]:
-    """Many people."""
+    """Many clients."""
     async with Callers(service, new_tokens(database, LOAD)).connected() as callers:
         yield callers
 
@@ -212,12 +212,12 @@ KEEP_OWNERS: Final = (
     "INSERT INTO tradingagents_owners SELECT id, 0, 0 FROM tradingagents_users"
     " ON CONFLICT (id) DO UPDATE SET id = tradingagents_owners.id"
 )
-"""Locks the rows of all users as owners, and makes those that are not there."""
+"""Locks the rows of all users as owners, and inserts missing rows."""
 
 
 @asynccontextmanager
 async def holding(database: Database, statement: str) -> AsyncIterator[asyncpg.Connection]:
-    """Somebody else's transaction that holds the locks of a statement."""
+    """A block during which another transaction holds the locks of a statement."""
     connection = await asyncpg.connect(database.dsn)
     try:
         async with connection.transaction():
@@ -285,12 +285,12 @@ async def test_a_session_that_is_ended_in_the_middle_of_a_transaction_is_503(
     assert again.status == 201
 
 
-# Nobody knows whether it was kept
+# The outcome of the commit is unknown
 
 
 @contextmanager
 def with_commits_that_wait(server: PostgresqlServer) -> Iterator[Database]:
-    """Have the server keep a commit, and then wait with the answer for a standby that does not exist."""
+    """A block in which commits are stored, but their answers wait for a standby that does not exist."""
     maintenance = server.databases.maintenance
 
     def wait_for(standby: str) -> None:
@@ -302,7 +302,7 @@ def with_commits_that_wait(server: PostgresqlServer) -> Iterator[Database]:
         yield maintenance
     finally:
         server.make_right()
-        # The setting's own change must not wait for the standby.
+        # The change of the setting must not wait for the standby.
         maintenance.sql("ALTER SYSTEM RESET log_statement")
         wait_for("")
 
@@ -359,7 +359,7 @@ async def opened(database: Database) -> AsyncIterator[Stores]:
 
 @asynccontextmanager
 async def refused_within_the_limit() -> AsyncIterator[None]:
-    """A block that has to end with `StoreUnavailable`, and soon."""
+    """A block that has to raise `StoreUnavailable` in time."""
     with pytest.raises(StoreUnavailable):
         async with asyncio.timeout(LIMIT):
             yield
@@ -369,7 +369,7 @@ EVENTS: Final[dict[str, tuple[Callable[[PostgresqlServer], None], Callable[[Post
     "down": (PostgresqlServer.stop, PostgresqlServer.start),
     "frozen": (PostgresqlServer.freeze, PostgresqlServer.thaw),
 }
-"""What makes a server go away, and what brings it back."""
+"""The ways to stop a server, each with the way to bring it back."""
 
 
 @pytest.mark.parametrize(("go", "come_back"), EVENTS.values(), ids=EVENTS)
@@ -399,7 +399,7 @@ async def test_a_block_whose_server_goes_before_the_commit_is_refused_and_not_ke
             go(server)
         come_back(server)
         await add_strategy(stores.strategies, ann.id, "b")
-        # What was sent to a frozen server may still arrive there: it is "a" or nothing, and never half.
+        # A request to a frozen server may still arrive there: the result is "a" or nothing, never a half.
         assert await names(stores.strategies, ann.id) in (["b"], ["a", "b"])
 
 

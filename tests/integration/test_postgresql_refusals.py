@@ -1,4 +1,4 @@
-"""What PostgreSQL refuses until an operator has mended it: one line at the start, and 503 while the service runs."""
+"""Errors of PostgreSQL that an operator has to resolve: one line at the start, and 503 while the service runs."""
 
 import sqlite3
 import time
@@ -27,7 +27,7 @@ GRANTED: Final = (
 
 @dataclass(frozen=True)
 class Fault:
-    """What an administrator has done to a migrated database, whom it refuses, and what is said."""
+    """A fault in a migrated database, the commands that it stops, and the text of their errors."""
 
     done: tuple[str, ...]
     said: tuple[str, ...]
@@ -108,7 +108,7 @@ FAULTS: Final = {
 
 @pytest.fixture(scope="module")
 def role(postgresql_server: PostgresqlServer) -> Iterator[str]:
-    """A role that may log in with its password, and nothing else."""
+    """A role that may only log in with its password."""
     maintenance = postgresql_server.databases.maintenance
     maintenance.sql(f"CREATE ROLE {ROLE} LOGIN PASSWORD '{PASSWORD}'")
     yield ROLE
@@ -127,7 +127,7 @@ def machine_of(folder: Path, server: PostgresqlServer, database: Database, passw
 
 
 def last_line(machine: Machine, command: tuple[str, ...]) -> str:
-    """The one line that a command has written, beside alembic's own about its progress."""
+    """The one line that a command wrote, besides alembic's own lines about its progress."""
     ended = machine.run(*command)
     assert ended.returncode == 1
     lines = [line for line in ended.stderr.splitlines() if not line.startswith("INFO alembic.runtime.migration: ")]

@@ -1,4 +1,4 @@
-"""PostgreSQL as a store: the contract, the URLs, the sessions, and what is asked of the server."""
+"""PostgreSQL as a store: the contract, URLs, sessions, and the statements that the server receives."""
 
 import asyncio
 import re
@@ -44,11 +44,11 @@ from tradingagents_service.settings import DatabaseSettings, load_settings
 STRATEGIES: Final = "/api/v1/strategies"
 LOGIN: Final = "/api/v1/auth/login"
 LIMIT: Final = 20
-"""Seconds within which a refusal has to come."""
+"""Seconds within which a refusal has to arrive."""
 VARIES: Final = {"content-length", "x-request-id"}
-"""Headers in which answers that are alike differ."""
+"""Headers that differ between equal answers."""
 STEPS: Final = 10
-"""More steps of the event loop than it takes to read what has arrived."""
+"""More steps of the event loop than reading the received data takes."""
 
 HARD_PASSWORD: Final = "50% of @/:?#[]&= +päss%20"
 
@@ -57,7 +57,7 @@ KEEP_OWNERS: Final = (
     "INSERT INTO tradingagents_owners SELECT id, 0, 0 FROM tradingagents_users"
     " ON CONFLICT (id) DO UPDATE SET id = tradingagents_owners.id"
 )
-"""Locks the rows of all users as owners, and makes those that are not there."""
+"""Locks the rows of all users as owners, and inserts missing rows."""
 
 
 class TestPostgresqlStrategies(StrategyStoreContract):
@@ -74,14 +74,14 @@ class TestPostgresqlAccounts(AccountStoreContract):
 
 @asynccontextmanager
 async def opened(database: Database, **limits: Any) -> AsyncIterator[tuple[Stores, SqlDatabase]]:
-    """A store over a database, and the connections under it."""
+    """A store over a database, and its connections."""
     async with open_database(DatabaseOptions(url=read_database_url(database.setting), **limits)) as connections:
         yield Stores.over(connections), connections
 
 
 @asynccontextmanager
 async def session(database: Database) -> AsyncIterator[asyncpg.Connection]:
-    """A connection of somebody else."""
+    """A connection of another session."""
     connection = await asyncpg.connect(database.dsn)
     try:
         yield connection
@@ -107,7 +107,7 @@ async def test_every_way_to_write_the_scheme_is_taken_as_asyncpg(
 
 @pytest.fixture
 def hard_to_write(postgresql_server: PostgresqlServer) -> Iterator[Database]:
-    """An empty database whose owner's password means something in a URL, a configuration file and a format string."""
+    """An empty database. Its owner's password has special characters of URLs, configurations and format strings."""
     databases = postgresql_server.databases
     with databases.fresh() as database:
         name = database.url.database
@@ -208,11 +208,11 @@ SCRIPT: Final[list[tuple[str, str, str, dict[str, Any]]]] = [
     ("ann", "HEAD", STRATEGIES, {}),
     ("ann", "DELETE", STRATEGIES, {}),
 ]
-"""Who asks for what; the reference's operations, the limits of the databases, and what one user does to another's."""
+"""Users and their requests: the reference's operations, values at the limits, and access to another user's data."""
 
 
 async def play(api: Api) -> list[str]:
-    """What the script is answered, byte for byte but for ids, times and tokens."""
+    """The answers to the script, byte for byte except for ids, times and tokens."""
     answers = []
     places: list[str] = []
     for who, method, path, request in SCRIPT:
@@ -237,12 +237,12 @@ async def test_every_store_answers_a_long_conversation_alike(apis: dict[str, Api
     assert len({answer.split("\n")[0].rpartition(" ")[2] for answer in played["memory"]}) >= 8
 
 
-# What is asked of the server
+# The statements that the server receives
 
 
 @dataclass
 class Heard:
-    """What a database was asked while a block ran."""
+    """The statements that a database received during a block."""
 
     statements: list[str] = field(default_factory=list)
 
@@ -251,7 +251,7 @@ class Heard:
 def listened_to(
     postgresql_server: PostgresqlServer, migrated_on_server: Database
 ) -> Iterator[tuple[Database, Callable[[], Any]]]:
-    """An up-to-date database on the shared server, all of whose statements are in the log; and a way to hear them."""
+    """A migrated database on the shared server that logs all statements, and a block that records them."""
     with postgresql_server.databases.fresh(migrated_on_server) as database:
         database.sql(f"ALTER DATABASE {database.url.database} SET log_statement = 'all'")
 
@@ -380,7 +380,7 @@ async def test_more_callers_than_connections_are_all_served(database: Database) 
 
 @asynccontextmanager
 async def refused_within_the_limit() -> AsyncIterator[None]:
-    """A block that has to end with `StoreUnavailable`, and soon."""
+    """A block that has to raise `StoreUnavailable` in time."""
     with pytest.raises(StoreUnavailable) as refusal:
         async with asyncio.timeout(LIMIT):
             yield
@@ -433,10 +433,10 @@ async def test_sessions_that_are_ended_while_nobody_uses_them_are_noticed_by_nob
 async def relayed(
     database: Database, *, seconds: float = 0, bytes_per_second: float = 1e12
 ) -> AsyncIterator[tuple[Database, list["asyncio.Task[None]"]]]:
-    """The database behind a relay, which keeps to itself that the server has closed a connection.
+    """The database behind a relay, which does not pass on that the server closed a connection.
 
-    It holds back what either side says for some seconds, and passes it on at a pace. With it, the tasks that pass on
-    what the server says on each connection, until it has said all.
+    The relay delays the data of both sides for some seconds, and limits their rate. Beside the database: the tasks that
+    pass on the server's data on each connection. A task ends with the server's data.
     """
     answers: list[asyncio.Task[None]] = []
     relays: list[asyncio.Task[None]] = []
@@ -464,7 +464,7 @@ async def relayed(
         host, port = server.sockets[0].getsockname()
         yield Database(database.url.set(host=host, port=port, query={"ssl": "disable"})), answers
     for _ in range(STEPS):
-        # Until connections that came last have been taken.
+        # Wait until the last connections have been accepted.
         await asyncio.sleep(0)
     for task in (*relays, *answers):
         task.cancel()
@@ -487,7 +487,7 @@ async def test_sessions_that_are_ended_are_passed_over_before_their_connections_
             await terminate_sessions(other)
         await asyncio.wait(answers)
         for _ in range(STEPS):
-            # Until the driver has read what the server has said last.
+            # Wait until the driver has read the last data of the server.
             await asyncio.sleep(0)
         await use(stores.strategies, ann.id)
         assert in_use(connections) == 0
@@ -509,13 +509,13 @@ async def test_a_database_far_away_is_reached_behind_a_host_that_is_silent(
 
 @contextmanager
 def silent_server() -> Iterator[tuple[str, int]]:
-    """The address of a host that takes connections and says nothing."""
+    """The address of a host that accepts connections and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()
 
 
 async def add_user_patiently(stores: Stores) -> User:
-    """A user, as soon as the database can be used."""
+    """Add a user, as soon as the database can be used."""
     async with asyncio.timeout(60):
         while True:
             with suppress(StoreUnavailable):
@@ -537,7 +537,7 @@ async def test_a_large_page_has_more_time_than_a_small_one(database: Database) -
         )
         assert len(await names(stores.strategies, ann.id, limit=1000)) == 1000
         async with refused_within_the_limit():
-            # The same amount in as many strategies as have the usual time.
+            # The same amount of data in as many strategies as a page with the usual limit holds.
             database.sql(
                 'UPDATE tradingagents_strategies SET parameters = \'{"text": "' + "x" * 40_000 + "\"}' WHERE id <= 100"
             )
@@ -689,7 +689,7 @@ async def test_a_database_that_does_not_exist_is_a_store_that_is_not_available(d
 
 
 async def assert_nothing_is_left(other: asyncpg.Connection, connections: SqlDatabase) -> None:
-    """Wait until no session of the store is in a transaction or holds a lock, and no connection is taken."""
+    """Wait until no session of the store is in a transaction or holds a lock, and no connection is acquired."""
     await eventually(
         lambda: other.fetchval(
             "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()"

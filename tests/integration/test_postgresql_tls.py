@@ -1,6 +1,6 @@
-"""TLS to a real PostgreSQL server with a certificate: what `sslmode` and its files in DATABASE_URL let through.
+"""TLS to a real PostgreSQL server with a certificate: which connections `sslmode` and its files in DATABASE_URL allow.
 
-The server is Debian's, since the wheel's speaks no TLS.
+The server is Debian's, since the wheel's server does not support TLS.
 """
 
 import shutil
@@ -28,7 +28,7 @@ from tradingagents_core.errors import StoreUnavailable
 pytestmark = pytest.mark.anyio
 
 NAME: Final = "localhost"
-"""The server's name in its certificate, which has not its address."""
+"""The server's name in its certificate. The certificate does not contain the server's address."""
 
 RULES: Final = (
     "hostnossl all unprotected 127.0.0.1/32 trust",
@@ -36,12 +36,12 @@ RULES: Final = (
     "hostssl all certified 127.0.0.1/32 cert",
     "hostssl all all 127.0.0.1/32 trust",
 )
-"""People come over TLS only, but one over none, and one with a certificate of the client only."""
+"""`unprotected` may not use TLS. All other users have to use it, and `certified` needs a client certificate."""
 
 
 @dataclass(frozen=True)
 class Authority:
-    """An authority with its certificate, `authority.crt`, and those that it has signed; keys lie beside them."""
+    """An authority with its certificate, `authority.crt`, and the certificates that it signed. Keys are beside them."""
 
     folder: Path
 
@@ -50,7 +50,7 @@ class Authority:
         return self.folder / "authority.crt"
 
     def signed(self, name: str, *, host: str | None = None) -> Path:
-        """A new certificate for somebody's name, or for a host."""
+        """A new certificate for the name of a user or a host."""
         file = self.folder / f"{name}.crt"
         request = ("-CA", self.certificate, "-CAkey", self.certificate.with_suffix(".key"))
         extensions = ("-addext", f"subjectAltName=DNS:{host}") if host else ()
@@ -66,7 +66,7 @@ def _make_certificate(file: Path, subject: str, *options: object) -> None:
 
 @pytest.fixture(scope="module")
 def programs() -> Path:
-    """The folder of the newest PostgreSQL that speaks TLS."""
+    """The folder of the newest installed PostgreSQL with TLS."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda file: int(file.parts[-3]))
     if not found:
         pytest.skip("there is no PostgreSQL of Debian's on this machine")
@@ -119,7 +119,7 @@ ASKED: Final = text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
 
 
 async def is_encrypted(setting: str) -> bool:
-    """Whether the service's connection goes over TLS, and so that of the migrations."""
+    """Whether the connections of the service and of the migrations use TLS."""
     settings = DatabaseOptions(url=read_database_url(setting))
     async with open_database(settings) as database:
         service = bool((await database.read(ASKED))[0]["ssl"])
@@ -130,7 +130,7 @@ async def is_encrypted(setting: str) -> bool:
 
 
 async def refused(setting: str) -> str:
-    """Why the service gets no connection, and neither do the migrations."""
+    """The reason why neither the service nor the migrations can connect."""
     settings = DatabaseOptions(url=read_database_url(setting))
     async with open_database(settings) as database:
         with pytest.raises(StoreUnavailable) as service:
@@ -143,7 +143,7 @@ async def refused(setting: str) -> str:
     return service.value.reason
 
 
-# What the modes let through
+# The modes
 
 
 @pytest.mark.parametrize("mode", ["allow", "prefer", "require", "verify-ca", "verify-full"])
@@ -189,14 +189,14 @@ async def test_a_server_without_tls_is_refused_by_what_insists(
     assert "rejected SSL upgrade" in await refused(setting)
 
 
-# Whose certificate it is
+# The server's certificate
 
 
 @pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
 async def test_a_certificate_of_another_authority_is_refused(
     server: PostgresqlServer, other_authority: Authority, mode: str
 ) -> None:
-    # As libpq has it, `require` verifies where an authority is named.
+    # As in libpq, `require` verifies the certificate where the URL names an authority.
     assert "certificate verify failed" in await refused(
         url(server, sslmode=mode, sslrootcert=other_authority.certificate)
     )
@@ -274,7 +274,7 @@ async def test_a_client_is_known_by_its_certificate_beside_the_authorities_of_th
 
 @pytest.fixture
 def locked_key(authority: Authority) -> Path:
-    """The key of a certificate beside it, encrypted with "a b"."""
+    """The key of the certificate beside it, encrypted with the password "a b"."""
     own = authority.signed("certified")
     locked = own.with_name("locked.key")
     encrypt = ("openssl", "rsa", "-aes256", "-in", own.with_suffix(".key"), "-out", locked, "-passout", "pass:a b")
@@ -308,7 +308,7 @@ async def test_a_clients_certificate_of_another_authority_is_refused(
     assert await refused(url(server, "certified", sslmode="require", **files))
 
 
-# What else a URL says
+# Other parameters of a URL
 
 
 async def test_the_parameters_of_a_url_are_those_of_the_session(server: PostgresqlServer) -> None:
@@ -322,7 +322,7 @@ async def test_the_parameters_of_a_url_are_those_of_the_session(server: Postgres
     assert shown == {
         "application_name": "bot 7",
         "search_path": "app",
-        # The service's own limits stay.
+        # The service's own limits still apply.
         "statement_timeout": "2s",
     }
 
@@ -371,7 +371,7 @@ async def test_connect_timeout_says_how_long_a_silent_host_is_waited_for() -> No
             url=read_database_url(f"postgresql://ann@{LOOPBACK}:{port}/service?connect_timeout=1"), connect_timeout=0.2
         )
         with pytest.raises(TimeoutError, match="did not take the connection within 1 s"):
-            # Of several hosts each has as long.
+            # Several hosts would share the time equally.
             await adapter.connect(**adapter.connect_options(settings))
         assert adapter.connect_options(settings)["timeout"] == 1
         without = DatabaseOptions(

@@ -1,4 +1,4 @@
-"""Many who write for one owner at once take turns in their process, and are in nobody else's way."""
+"""Many writers for one owner queue in their process, and do not block other callers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Transactions that are asked nothing last longer than the test."""
+    """Let idle transactions last longer than the test."""
     monkeypatch.setattr(adapter, "IDLE_IN_TRANSACTION_SECONDS", HANG_SECONDS)
 
 
@@ -33,7 +33,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 async def opened(
     database: Database, *, connections: int, seconds: float = HANG_SECONDS
 ) -> AsyncIterator[tuple[Stores, SqlDatabase]]:
-    """A store with so many connections, whose statements wait so many seconds for a lock."""
+    """A store with a pool of this size, whose statements wait this many seconds for a lock."""
     settings = DatabaseOptions(
         url=read_database_url(database.setting),
         pool_size=connections,

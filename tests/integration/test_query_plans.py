@@ -1,4 +1,4 @@
-"""What the databases do for the statements of the stores: they go through an index, however many rows there are."""
+"""The query plans of the stores' statements: every statement uses an index, however many rows there are."""
 
 import json
 import re
@@ -46,8 +46,8 @@ SEED: Final = (
     " SELECT n, 0, 0 FROM numbers",
     "ANALYZE",
 )
-"""Many owners with some strategies each, one with a tenth of all, one with as many who has come last, and many who have
-none any more."""
+"""Many owners with a few strategies each, one with a tenth of all strategies, the newest owner with as many, and many
+owners without strategies."""
 
 
 _TIMES: Final = {"created_at": "2024-01-15", "updated_at": "2024-01-15"}
@@ -61,7 +61,7 @@ _ONE_STRATEGY: Final = {"pk_tradingagents_strategies", "ix_tradingagents_strateg
 
 
 class Asked(NamedTuple):
-    """A statement as the stores run it, with values, and the indexes any of which finds its row at once."""
+    """A statement of the stores with values, and the indexes that find its rows: any of them is right."""
 
     statement: Executable
     values: dict[str, Any]
@@ -97,7 +97,7 @@ CHANGES: Final = {
     "replace": {_OWNER, "pk_tradingagents_strategies"},
     "remove": {_OWNER, "pk_tradingagents_strategies"},
 }
-"""The indexes through which each change of a strategy finds its rows and those that it counts in."""
+"""The indexes by which each change of a strategy finds its rows and the row of the owner."""
 
 PAGES: Final = {
     "the first": _page(owner_id=1, skip=0),
@@ -109,14 +109,14 @@ PAGES: Final = {
 
 
 class Read(NamedTuple):
-    """How a plan reads a table: through an index, or all of it; and whether that is sorted before a page is cut out."""
+    """How a plan reads a table: by an index or a full scan, and whether the plan sorts before it applies the limit."""
 
     through: str
     is_sorted: bool = False
 
 
 class Planner(Protocol):
-    """A database with many rows, asked how it would run a statement of the stores."""
+    """A database with many rows that explains the stores' statements."""
 
     dialect_name: str
 
@@ -124,7 +124,7 @@ class Planner(Protocol):
 
 
 def _compiled(settings: DatabaseOptions, asked: Asked) -> tuple[str, list[Any]]:
-    """The SQL that is run, and the values in its order."""
+    """The SQL of a statement, and its values in order."""
     compiled = open_database(settings).compiler.compiled(asked.statement)
     return compiled.sql, [asked.values[name] for name in compiled.names]
 
@@ -156,7 +156,7 @@ class SqlitePlanner:
             case None:
                 return None
             case found if found[2].startswith("anon") or found[2] in ("json_each", "CONSTANT"):
-                return None  # the page, which has been cut out by then; a list or a row that is a parameter
+                return None  # the page, after the limit; a parameter that is a list or a row
             case found if found[1] == "SCAN":
                 return f"all of {found[2]}"
             case found if found[3] == "INTEGER PRIMARY KEY":
@@ -166,7 +166,7 @@ class SqlitePlanner:
 
 
 class PostgresqlPlanner:
-    """Asks PostgreSQL what it does with a prepared statement: for these values, or for whatever values there may be."""
+    """Asks PostgreSQL for the plan of a prepared statement: a custom plan for these values, or the generic plan."""
 
     dialect_name = "postgresql"
 
@@ -271,7 +271,7 @@ async def test_a_session_of_the_service_searches_nobody_elses_strategies_for_a_p
     async with open_database(settings) as connections:
         connection = await connections.acquire(to_write=False)
         await connection.execute(f"PREPARE asked AS {sql}")
-        # The server plans for the values themselves at first, and has chosen for good by then.
+        # The server makes custom plans at first. After these runs it has chosen between custom and generic plans.
         for _ in range(8):
             await connection.execute(execute)
         plan = [line for (line,) in await connection.fetch([text(f"EXPLAIN {execute}")], {})]
@@ -279,7 +279,7 @@ async def test_a_session_of_the_service_searches_nobody_elses_strategies_for_a_p
     assert [index for index in asked.indexes if any(f"Index Scan using {index} " in line for line in plan)], plan
 
 
-# Knowing the values, the server may find it cheaper to sort an owner's strategies, or to leave others' out.
+# A custom plan may sort an owner's strategies, or filter out others', where that is cheaper.
 @pytest.mark.parametrize("asked", PAGES.values(), ids=PAGES)
 def test_no_page_makes_the_server_read_a_whole_table(for_these_values: Planner, asked: Asked) -> None:
     reads = {read.through for read in for_these_values.reads(asked)}

@@ -1,4 +1,4 @@
-"""What the README tells people to paste, run for real."""
+"""The commands of the README, run for real."""
 
 import json
 import re
@@ -18,7 +18,7 @@ def block(title: str, language: str) -> str:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    """A checkout that is set up already, but without a `.env` and a database, in a folder with blanks."""
+    """A checkout after `make setup`, without a `.env` and a database, in a folder with blanks."""
     folder = tmp_path_factory.mktemp("my own checkout")
     for name in ("Makefile", "pyproject.toml", "requirements", ".venv"):
         (folder / name).symlink_to(CHECKOUT / name)

@@ -1,4 +1,4 @@
-"""What a request may hold, up to the last byte, and what is refused before it costs anything."""
+"""The exact limits of a request, and refusals before a request costs anything."""
 
 import json
 from collections.abc import AsyncIterator, Callable

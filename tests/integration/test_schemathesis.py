@@ -1,6 +1,6 @@
-"""What schemathesis finds: requests made from the published document, within its rules and against them, to a server.
+"""A run of schemathesis: it sends valid and invalid requests, generated from the published document, to a server.
 
-All its checks run in all its phases, on every operation, and nothing that it finds is excused.
+All checks run in all phases on every operation, without exceptions.
 """
 
 import json
@@ -43,7 +43,7 @@ _ACCESS: Final = re.compile(r'"([A-Z]+) ([^ ?]+)[^"]*" ([0-9]{3})')
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run of schemathesis that has ended, and the server that it was against."""
+    """A completed run of schemathesis, and its server."""
 
     server: Server
     tokens: dict[str, str]
@@ -52,7 +52,7 @@ class Run:
 
     @property
     def answers(self) -> Counter[tuple[str, str, int]]:
-        """How often the server has answered a method on a path with a status."""
+        """The number of answers with a status to a method on a path."""
         return Counter((method, path, int(status)) for method, path, status in _ACCESS.findall(self.server.output()))
 
     def ask(self, email: str, method: str, path: str, **body: object) -> Any:

@@ -89,7 +89,7 @@ def test_a_server_answers_on_an_empty_database_and_ends_by_itself_when_asked_to(
 
 @pytest.fixture(scope="module")
 def gunicorn_on_an_empty_database(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, str]:
-    """How gunicorn ended that was asked to when all its workers had come up, and what it wrote."""
+    """The result and the output of a gunicorn that was stopped after all its workers had started."""
     machine = Machine(tmp_path_factory.mktemp("gunicorn"), {"JWT_SECRET_KEY": KEY})
     with machine.serving(*GUNICORN) as server:
         server.wait_for_output("Application startup complete.", times=4)
@@ -140,7 +140,7 @@ def test_the_documents_client_creates_its_strategy_once_and_is_refused_a_second_
     give_account(machine)
     with machine.serving(*UVICORN) as server:
         client = machine.folder / "client.py"
-        # The document's "localhost" stays: what the client connects to is the name, not the address.
+        # The reference's "localhost" stays: the client connects to the name, not to the address.
         client.write_text(CLIENT.replace(":8000", f":{server.client.base_url.port}"))
         first, second = (machine.run(sys.executable, "client.py") for _ in range(2))
         headers = {"Authorization": f"Bearer {server.token(EMAIL, PASSWORD)}"}
@@ -202,7 +202,7 @@ def test_what_the_service_logs_is_left_to_whoever_has_said_where_logs_go(machine
 def test_requests_are_logged_under_the_address_of_their_connection_whatever_they_say_of_themselves(
     machine: Machine,
 ) -> None:
-    # What a server for any application would believe: the header of whoever connects.
+    # A server for any application would trust this header from every client.
     with machine.given(FORWARDED_ALLOW_IPS="*").serving(*SERVE, "--access-log") as server:
         server.client.get(STRATEGIES, headers={"X-Forwarded-For": "203.0.113.7, 203.0.113.8"})
         server.stop()
@@ -212,7 +212,7 @@ def test_requests_are_logged_under_the_address_of_their_connection_whatever_they
 
 @pytest.fixture
 def machine_of_a_later_version(machine: Machine, give_account: Callable[[Machine], None]) -> Machine:
-    """A machine whose database has a schema that only a later version knows."""
+    """A machine whose database has the schema of a later version."""
     give_account(machine)
     with closing(sqlite3.connect(machine.folder / "tradingagents.db")) as connection:
         connection.execute("UPDATE tradingagents_alembic_version SET version_num = '9999'")

@@ -1,4 +1,4 @@
-"""How servers start, stop and stay, and how long they wait for whom."""
+"""How servers start and stop, and how long they wait for clients."""
 
 import signal
 import socket
@@ -27,7 +27,7 @@ def machine(tmp_path: Path) -> Machine:
 
 @contextmanager
 def connected(server: Server, sent: bytes = b"") -> Iterator[socket.socket]:
-    """A connection over which this has been sent."""
+    """A block with a connection over which these bytes were sent."""
     with socket.create_connection(("127.0.0.1", server.client.base_url.port), timeout=30) as connection:
         connection.sendall(sent)
         yield connection
@@ -77,7 +77,7 @@ def test_a_server_ends_though_a_client_does_not_read_its_answer(machine: Machine
         connection.connect(("127.0.0.1", server.client.base_url.port))
         ask = b"GET /static-offline-docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
         connection.sendall(ask * 8)
-        # The beginning has come, so the rest is on its way.
+        # The beginning has arrived, so the rest will follow.
         assert connection.recv(1)
         server.stop()
 
@@ -239,7 +239,7 @@ def test_requests_beyond_the_limit_are_answered_with_503_and_the_limit_is_no_lim
         assert server.client.get("/health").status_code == 200
 
         def is_refused() -> bool:
-            # One of them may be refused itself, while the request before it still counts.
+            # A retry may be refused while the previous request still counts.
             stack.enter_context(connected(server, HALF_A_BODY))
             answer = server.client.get("/health")
             return answer.status_code == 503 and answer.headers["Retry-After"] == "1"

@@ -1,4 +1,4 @@
-"""A database file that is removed or replaced while it is in use, and a disk that takes no more."""
+"""A database file that is removed or replaced while it is in use, and a full disk."""
 
 import asyncio
 import logging
@@ -48,19 +48,19 @@ def is_there(file: Path) -> bool:
 
 
 def put(other: Path, file: Path) -> None:
-    """Give a file the path of another, which has none then."""
+    """Move one file to the path of another file, which it replaces."""
     other.replace(file)
 
 
 @pytest.fixture
 def file(tmp_path: Path, migrated_sqlite: Path) -> Path:
-    """A file with the newest tables and nothing in them."""
+    """A file with the newest tables, empty."""
     return shutil.copyfile(migrated_sqlite, tmp_path / "store.db")
 
 
 @pytest.fixture
 def backup(file: Path) -> Path:
-    """A copy of it that nobody uses."""
+    """An unused copy of that file."""
     return Path(shutil.copyfile(file, file.with_name("backup.db")))
 
 
@@ -71,7 +71,7 @@ async def stores(file: Path) -> AsyncIterator[Stores]:
 
 
 def emails(file: Path) -> list[str]:
-    """The accounts that somebody finds who opens the file now."""
+    """The e-mails of the accounts in the file at the path now."""
     with closing(sqlite3.connect(file)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         return [email for (email,) in connection.execute("SELECT email FROM tradingagents_users ORDER BY id")]
@@ -157,7 +157,7 @@ async def test_the_log_names_the_file_once(
 
         shutil.copyfile(backup, file)
         caplog.clear()
-        # There is no such account in the other file.
+        # The other file does not have the account.
         assert (await api.ann.get(STRATEGIES)).status_code == 401
         assert [record.getMessage() for record in caplog.records if record.levelno > logging.DEBUG] == [
             "The database can be used now."
@@ -172,7 +172,7 @@ async def test_a_file_that_was_put_in_place_of_the_other_is_used_from_then_on(
     with pytest.raises(StoreUnavailable):
         await add_user(stores.accounts, "lost@example.com")
     await add_user(stores.accounts, "bob@example.com")
-    # What the log of the file before held must not come into this one.
+    # The log of the previous file must not be read into this file.
     assert emails(file) == ["bob@example.com"]
 
 
@@ -201,7 +201,7 @@ async def test_what_was_acknowledged_outlives_a_log_or_index_that_was_removed(
     with pytest.raises(StoreUnavailable):
         await add_user(stores.accounts, "lost@example.com")
     await add_user(stores.accounts, "bob@example.com")
-    # As it would be found after the machine went down: without anything that is still open.
+    # The state after a crash of the machine: without open connections.
     crashed = tmp_path / "crashed.db"
     for each in ("", "-wal"):
         shutil.copyfile(f"{file}{each}", f"{crashed}{each}")
@@ -282,12 +282,12 @@ def test_a_created_strategy_is_never_acknowledged_and_gone_after_a_restart(tmp_p
     assert [item["name"] for item in listed["items"]] == ["after"]
 
 
-# A disk that takes no more
+# A full disk
 
 
 @asynccontextmanager
 async def api_over_limited(file: Path, pragma: str, api_over: OpenApi) -> AsyncIterator[Api]:
-    """The API over a file, whose writing connection has this limit from then on."""
+    """The API over a file. From here on, the writing connection has this limit."""
     async with open_database(sqlite_settings(file)) as database, api_over(Stores.over(database)) as api:
         connection = await database.acquire(to_write=True)
         await connection.execute(f"PRAGMA {pragma}")
@@ -314,7 +314,7 @@ async def test_a_disk_that_is_full_or_read_only_is_503_for_writes_and_no_matter_
         assert (await api.ann.get(STRATEGIES)).status_code == 200
 
 
-# How a transaction begins, and how durable it is
+# The beginning and the durability of transactions
 
 
 async def test_a_block_that_reads_first_may_write_after_others_have(file: Path) -> None:
@@ -324,7 +324,7 @@ async def test_a_block_that_reads_first_may_write_after_others_have(file: Path) 
         with closing(sqlite3.connect(file, isolation_level=None, timeout=0)) as other_process:
             async with stores.accounts.write(ann.id) as work:
                 assert await work.users.get(ann.id) == ann
-                # A block that began as a reader would let this one in, and could not write any more.
+                # A block that began as a reader would admit this writer, and could not write any more.
                 with pytest.raises(sqlite3.OperationalError, match="locked"):
                     other_process.execute("UPDATE tradingagents_users SET email = 'b@example.com'")
                 await work.users.replace(ann.deactivated(at=CREATED))

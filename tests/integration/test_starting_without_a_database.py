@@ -1,4 +1,4 @@
-"""What servers do that start while their database is away, beside a newer schema, or without lifespan events."""
+"""Servers that start while their database is away, on a newer schema, or without lifespan events."""
 
 import shutil
 import sqlite3
@@ -100,7 +100,7 @@ def test_a_command_does_not_wait_for_a_database_that_is_away(
 
 
 def make_newer(machine: Machine, revision: str, oldest: str | None) -> None:
-    """Leave the database as a later version's migration would."""
+    """Change the database as a later version's migration would."""
     with closing(sqlite3.connect(machine.folder / "tradingagents.db")) as connection:
         connection.execute("UPDATE tradingagents_alembic_version SET version_num = ?", [revision])
         connection.execute("DELETE FROM tradingagents_schema_needs")
@@ -149,7 +149,7 @@ def test_a_migration_says_what_its_schema_needs_upwards_and_downwards(machine: M
     assert needs() == [("0005", "0003", "1.0.0")]
 
 
-# Nobody tells the application that it starts
+# A server without lifespan events
 
 
 @pytest.mark.parametrize("has_account", [True, False], ids=["with a database", "without one"])
@@ -176,7 +176,7 @@ def test_without_lifespan_events_a_schema_that_is_too_old_is_503_and_one_line_in
     assert "Traceback" not in server.output()
 
 
-# The file goes away
+# The file is removed
 
 
 def test_a_file_that_is_removed_is_noticed_before_a_change_is_acknowledged(machine: Machine) -> None:

@@ -1,4 +1,4 @@
-"""How many strategies an owner has, as its row says: right after every change, be it kept, undone or refused."""
+"""The counts in an owner's row are right after every change: committed, rolled back or refused."""
 
 import asyncio
 import shutil
@@ -25,7 +25,7 @@ from tradingagents_core.errors import StrategyNameTaken, StrategyNotFound
 from tradingagents_core.ports import StrategyWork
 
 Run: TypeAlias = Callable[..., list[str]]
-"""Runs statements one after another on one connection; the rows of all of them, columns parted by `|`."""
+"""Runs statements one after another on one connection. Returns all rows, with columns separated by `|`."""
 
 AT: Final = datetime(2024, 1, 15, tzinfo=UTC)
 OWNERS: Final = (1, 2, 3)
@@ -48,7 +48,7 @@ MISTAKES: Final = (
 
 @dataclass(frozen=True)
 class Place:
-    """A database that is up to date, for a store, and for statements of a person."""
+    """A migrated database, for a store and for statements of the test."""
 
     options: DatabaseOptions
     run: Run
@@ -86,12 +86,12 @@ async def store(place: Place) -> AsyncIterator[SqlStrategyStore]:
 
 @dataclass(frozen=True)
 class Change:
-    """Something that one block does for an owner, and whether it is kept."""
+    """A change that one block makes for an owner, and whether the block commits."""
 
     what: str
     owner: int
     number: int
-    """Which of the strategies that are there is replaced or removed, whosever it is."""
+    """Selects the strategy that is replaced or removed, of any owner."""
     content: StrategyContent
     is_kept: bool
 
@@ -144,7 +144,7 @@ def test_the_counts_are_right_after_every_change(place: Place, history: list[Cha
     asyncio.run(go_through())
 
 
-# If this failed, the property above would prove nothing.
+# If this failed, the property-based test above would prove nothing.
 @pytest.mark.parametrize("wrong", ["(1, 1, 0)", "(2, 0, 0)"])
 def test_wrong_counts_are_seen(place: Place, wrong: str) -> None:
     place.run(

@@ -1,4 +1,4 @@
-"""Transactions that begin by locking a row, and end once, on every SQL database."""
+"""Transactions on every SQL database: they begin by locking a row, and end once."""
 
 import asyncio
 import logging
@@ -35,7 +35,7 @@ from tradingagents_core.errors import StoreUnavailable
 pytestmark = pytest.mark.anyio
 
 SECONDS: Final = 30
-"""How long a test waits for what should take no time."""
+"""How long a test waits for an event that should happen at once."""
 
 counters: Final = Table(
     "counters",
@@ -55,13 +55,13 @@ CREATE: Final = text(str(CreateTable(counters)))
 
 
 def made(counter: int) -> RowLock:
-    """The lock of a counter's row, which is made where there is none."""
+    """The lock of a counter's row, which is inserted where it does not exist."""
     return RowLock(counters, counter, insert=f"INSERT INTO counters VALUES ({counter}, 0) ON CONFLICT DO NOTHING")
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "pgbouncer"])
 def options(request: pytest.FixtureRequest, tmp_path: Path) -> DatabaseOptions:
-    """A database; the last one as if it were reached through pgbouncer."""
+    """The options of a database; the last one with the settings for pgbouncer."""
     if request.param == "sqlite":
         return DatabaseOptions(url=URL.create("sqlite+aiosqlite", database=str(tmp_path / "transactions.db")))
     database: PostgresqlDatabase = request.getfixturevalue("empty_database")
@@ -70,7 +70,7 @@ def options(request: pytest.FixtureRequest, tmp_path: Path) -> DatabaseOptions:
 
 @pytest.fixture
 async def database(options: DatabaseOptions) -> AsyncIterator[Database]:
-    """A database with the table and one row in it, of number 1."""
+    """A database with the table, which has one row with the number 1."""
     async with open_database(options) as database:
         await database.write(CREATE)
         await database.write(ADD, counter=1, number=0)
@@ -79,7 +79,7 @@ async def database(options: DatabaseOptions) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def round_trips(database: Database, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What the connections are asked, a round trip each: text is shown, and a statement by its kind."""
+    """Records each round trip of the connections: SQL text as it is, and a statement by its kind."""
     seen: list[Any] = []
     execute, fetch = Connection.execute, Connection.fetch
 
@@ -101,10 +101,10 @@ async def numbers(database: Database) -> dict[int, int]:
 
 
 async def count(database: Database, row: RowLock) -> None:
-    """Read a number, and store one more, while the row is locked."""
+    """Read a number and store its successor, while the row is locked."""
     async with database.transaction(row=row) as transaction:
         [before] = await transaction.fetch(FIND, counter=row.id)
-        # Others would read the same number, if they were let in.
+        # Without the lock, other transactions would read the same number here.
         await asyncio.sleep(0)
         set_to = update(counters).where(counters.c.id == bindparam("counter")).values(number=bindparam("more"))
         await transaction.fetch(set_to, counter=row.id, more=before["number"] + 1)
@@ -141,7 +141,7 @@ async def test_transactions_that_lock_one_row_follow_each_other(database: Databa
 
 
 class NoSuchCounter(Exception):
-    """What a caller raises where there is no row."""
+    """The error of a caller that finds no row."""
 
 
 async def test_a_caller_learns_that_there_is_no_such_row_and_its_own_error_ends_the_transaction(
@@ -153,7 +153,7 @@ async def test_a_caller_learns_that_there_is_no_such_row_and_its_own_error_ends_
                 if not transaction.has_row:
                     raise NoSuchCounter
     assert len(round_trips) == 5
-    # No connection and no lock is kept.
+    # No connection or lock is held any more.
     async with asyncio.timeout(SECONDS):
         await count(database, RowLock(counters, 1))
     assert await numbers(database) == {1: 1}
@@ -180,7 +180,7 @@ async def test_a_row_that_was_made_goes_with_its_transaction(database: Database)
 
 
 async def test_transactions_that_make_one_row_at_once_follow_each_other(options: DatabaseOptions) -> None:
-    # Two databases are as two processes: the writers of each wait for those of the other.
+    # Two databases behave like two processes: the writers of each wait for the writers of the other.
     async with open_database(options) as database, open_database(options) as other, asyncio.timeout(SECONDS):
         await database.write(CREATE)
         await asyncio.gather(*[count(either, made(2)) for _ in range(10) for either in (database, other)])

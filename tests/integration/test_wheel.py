@@ -1,4 +1,4 @@
-"""The wheel: what it holds, and that it works where there is no checkout."""
+"""The contents of the wheel, and its use without a checkout."""
 
 import sys
 import sysconfig
@@ -48,7 +48,7 @@ def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Machine:
     installed = machine.run(*pip, "install", "--quiet", "--no-deps", "--no-index", str(wheel))
     assert installed.returncode == 0, installed.stderr
     (packages,) = home.glob("lib/python*/site-packages")
-    # The .pth files of a folder that a .pth file names are not read; one of them would lead back to the checkout.
+    # Python ignores .pth files in a folder that a .pth file names. One of them would lead back to the checkout.
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return machine
 
