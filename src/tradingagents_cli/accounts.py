@@ -1,6 +1,6 @@
 """The commands for accounts.
 
-Passwords are never read from the command line, which other users of the machine can see.
+Passwords are never command line arguments, since other users of the machine can see those.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from tradingagents_service.settings import AccountSettings, DatabaseSettings, lo
 
 T = TypeVar("T")
 
-commands = typer.Typer(help="The accounts that may log in.", no_args_is_help=True)
+commands = typer.Typer(help="Manage the accounts that may log in.", no_args_is_help=True)
 
 Email = Annotated[str, typer.Argument(metavar="EMAIL", help="The account's e-mail address.", show_default=False)]
 PasswordStdin = Annotated[
@@ -31,11 +31,11 @@ PasswordStdin = Annotated[
 def create_user(
     email: Email,
     password_stdin: PasswordStdin = False,
-    if_none: Annotated[bool, typer.Option("--if-none", help="Only if there is no account at all.")] = False,
+    if_none: Annotated[bool, typer.Option("--if-none", help="Create the account only if no account exists.")] = False,
 ) -> None:
-    """Create an account. The password is asked for twice."""
+    """Create an account. Prompts twice for the password."""
     if if_none and _run(lambda accounts: accounts.list(), says_database=False):
-        typer.echo("There is an account already; none was created.")
+        typer.echo("There is an account already; no account was created.")
         say_database(database_name(load_settings(DatabaseSettings)))
         return
     password = _password(from_stdin=password_stdin)
@@ -45,7 +45,7 @@ def create_user(
 
 @commands.command("list")
 def list_users() -> None:
-    """List all accounts: id, status, when it was created, e-mail."""
+    """List all accounts: id, status, time of creation, e-mail."""
     for user in _run(lambda accounts: accounts.list()):
         status = "active" if user.is_active else "inactive"
         typer.echo(f"{user.id:>6}  {status:<8}  {user.created_at:%Y-%m-%d %H:%M}  {user.email}")
@@ -53,7 +53,7 @@ def list_users() -> None:
 
 @commands.command("set-password")
 def set_password(email: Email, password_stdin: PasswordStdin = False) -> None:
-    """Give an account another password, which is asked for twice."""
+    """Change the password of an account. Prompts twice for the new password."""
     password = _password(from_stdin=password_stdin)
     user = _run(lambda accounts: accounts.set_password(email=email, password=password))
     typer.echo(f"Changed the password of {user.email}.")
@@ -61,18 +61,18 @@ def set_password(email: Email, password_stdin: PasswordStdin = False) -> None:
 
 @commands.command("deactivate")
 def deactivate_user(email: Email) -> None:
-    """Refuse an account's logins and tokens from now on."""
+    """Deactivate an account: its logins and tokens are refused from now on."""
     typer.echo(f"Deactivated {_run(lambda accounts: accounts.deactivate(email=email)).email}.")
 
 
 @commands.command("activate")
 def activate_user(email: Email) -> None:
-    """Accept an account's logins and tokens again."""
+    """Activate an account: its logins and tokens are accepted again."""
     typer.echo(f"Activated {_run(lambda accounts: accounts.activate(email=email)).email}.")
 
 
 def _run(work: Callable[[AccountUseCases], Awaitable[T]], *, says_database: bool = True) -> T:
-    """Do the work over the database of the environment, whose schema is brought up to date first."""
+    """Run use cases on the configured database. Its schema is migrated or checked first."""
     settings = load_settings(AccountSettings)
     container = Container(settings=settings)
 

@@ -1,4 +1,4 @@
-"""The command `tradingagents`: a refusal is one line on standard error and exit status 1."""
+"""The command `tradingagents`. An expected error is one line on standard error, with exit status 1."""
 
 import json
 import secrets
@@ -16,7 +16,7 @@ from tradingagents_core.errors import TradingAgentsError, explained
 from tradingagents_service.document import openapi_document
 
 KEY_BYTES: Final = 64
-"""Enough for every algorithm that can be chosen."""
+"""Long enough for every supported algorithm."""
 
 app = typer.Typer(
     help="The TradingAgents REST API.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -58,7 +58,7 @@ def openapi() -> None:
 
 @app.command()
 def secret() -> None:
-    """Print a fresh key for JWT_SECRET_KEY."""
+    """Print a new random key for JWT_SECRET_KEY."""
     typer.echo(secrets.token_urlsafe(KEY_BYTES))
 
 

@@ -1,8 +1,8 @@
-"""What several commands tell."""
+"""Messages of several commands."""
 
 import typer
 
 
 def say_database(name: str) -> None:
-    """Tell which database was used: on standard error, since scripts read what the commands print."""
+    """Print which database was used. The message goes to standard error, since scripts read standard output."""
     typer.echo(f"database: {name}", err=True)

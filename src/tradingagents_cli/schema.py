@@ -1,4 +1,4 @@
-"""The command that migrates."""
+"""The command `migrate`."""
 
 import asyncio
 import sys
@@ -16,11 +16,11 @@ from tradingagents_service.settings import DatabaseSettings, load_settings
 def migrate(
     to: Annotated[
         str | None,
-        typer.Option(metavar="REVISION", help="Revision to go to, up or down, such as 0003; base undoes everything."),
+        typer.Option(metavar="REVISION", help="Upgrade or downgrade to this revision, such as 0003; base undoes all."),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Drop what holds data without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Drop tables that hold data without asking.")] = False,
 ) -> None:
-    """Bring the database's schema up to date, or to a revision."""
+    """Migrate the schema of the database to the newest or to another revision."""
     settings = load_settings(DatabaseSettings)
     name = database_name(settings)
     try:
@@ -28,9 +28,9 @@ def migrate(
     except DataWouldBeDropped as dropped:
         if not sys.stdin.isatty():
             raise ConfigurationError(
-                f"{name}: going back to {to} drops {dropped}; add --yes to do so, or leave --to out"
+                f"{name}: the downgrade to {to} drops {dropped}; add --yes to confirm, or leave --to out"
             ) from None
-        typer.confirm(f"Going back to {to} drops {dropped} of {name}. Go on?", abort=True)
+        typer.confirm(f"The downgrade to {to} drops {dropped} of {name}. Continue?", abort=True)
         asyncio.run(migrate_schema(settings, to=to, may_drop=True))
-    typer.echo("The database is up to date." if to is None else f"The database's schema is {to}.")
+    typer.echo("The database is up to date." if to is None else f"The database's schema is at revision {to}.")
     say_database(name)

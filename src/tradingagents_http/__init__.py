@@ -1,1 +1,1 @@
-"""The REST API: HTTP in front of the core's use cases."""
+"""The REST API: the core's use cases over HTTP."""

@@ -1,4 +1,4 @@
-"""What goes back: domain objects as the JSON that `schemas` documents, written once and not validated again."""
+"""Responses: domain objects as the JSON that `schemas` documents, without a second validation."""
 
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
@@ -16,7 +16,7 @@ Fields: TypeAlias = dict[str, Any]
 
 
 class Json(Response):
-    """A value as JSON, written by `json_bytes`."""
+    """A response whose body is written by `json_bytes`."""
 
     media_type = "application/json"
 
@@ -26,15 +26,15 @@ class Json(Response):
 
 
 def json_bytes(content: object) -> bytes:
-    """A value as JSON: times in UTC, in whole seconds with `Z`, and `orjson.Fragment` as it stands."""
+    """A value as JSON. Times are UTC, in whole seconds with `Z`; an `orjson.Fragment` is copied unchanged."""
     return orjson.dumps(content, option=orjson.OPT_UTC_Z | orjson.OPT_OMIT_MICROSECONDS)
 
 
 def reader_of(schema: type[Answer]) -> Callable[[Any], Fields]:
     """A function that reads the fields of a schema from a domain object, for `json_bytes` to write.
 
-    It is compiled from the schema, as `collections.namedtuple` compiles its classes: writing a page of a hundred
-    strategies takes 150 µs with names in the code, and 250 µs with names in variables.
+    The function is compiled from the schema, as `collections.namedtuple` compiles its classes. This is faster than
+    field names in variables: a page of a hundred strategies is written in 150 µs instead of 250 µs.
     """
     read = {
         name: f"Fragment(value.{name}.json)" if field.annotation is Parameters else f"value.{name}"
@@ -55,7 +55,7 @@ def strategy_answer(strategy: Strategy) -> Json:
 
 
 def created_answer(strategy: Strategy, location: str) -> Json:
-    """A new strategy, and where it is."""
+    """A new strategy, with its URL in `Location`."""
     return Json(strategy_fields(strategy), 201, {"Location": location})
 
 
@@ -65,6 +65,6 @@ def page_answer(page: Page[Strategy]) -> Json:
 
 
 def page_without_items(page: Page[Strategy]) -> tuple[bytes, bytes]:
-    """What comes before and after the items of a page, where they are written piece by piece."""
+    """The bytes before and after the items of a page, for pages that are written in pieces."""
     before, after = json_bytes(_page_fields(page) | {"items": []}).split(b"[]")
     return before + b"[", b"]" + after

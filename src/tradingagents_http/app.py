@@ -1,4 +1,4 @@
-"""The application: routes, error answers and what surrounds them, in front of a given core."""
+"""The application: routes, error responses and middleware over a given core."""
 
 from collections.abc import Sequence
 
@@ -51,9 +51,10 @@ def create_app(
 ) -> FastAPI:
     """The REST API over these use cases.
 
-    Pages of `cors_origins` may read its answers, and send `cors_allow_headers`, with the browser's credentials only
-    where that is allowed. The address of a client is what `trusted_proxies` say it is. `root_path` is a prefix that a
-    proxy strips from the paths: the documentation and `Location` begin with it.
+    Pages of `cors_origins` may read responses and send the headers `cors_allow_headers`. They may use the browser's
+    credentials only with `cors_allow_credentials`. `X-Forwarded-For` is trusted only from `trusted_proxies`.
+    `root_path` is the prefix that a proxy strips from paths: paths in the documentation and in `Location` begin with
+    this prefix.
     """
     routers = (
         strategies.routes(core),
@@ -68,10 +69,10 @@ def create_app(
         openapi_tags=TAGS,
         openapi_url=DOCUMENT,
         redirect_slashes=False,
-        # Not `include_router`, which looks for the route of a request in several rounds.
+        # With `include_router`, FastAPI would search for the route of each request in several steps.
         routes=[
             *(route for router in routers for route in router.routes),
-            # These two in place of the framework's.
+            # These two routes replace FastAPI's.
             Route(DOCUMENT, published),
             Route(REDOC, redoc_script),
         ],

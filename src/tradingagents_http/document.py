@@ -1,4 +1,4 @@
-"""The OpenAPI document: what it says beside the routes, and how it is published."""
+"""The OpenAPI document: the texts that do not belong to a route, and the routes that publish the document."""
 
 from copy import deepcopy
 from functools import cache
@@ -59,24 +59,24 @@ _BEARER: Final = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "de
 
 
 def complete_document(app: FastAPI) -> None:
-    """Have the document of the application say what the framework cannot be told."""
+    """Add to the application's document what FastAPI has no parameter for."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
         return _completed(generate())
 
-    # FastAPI's own way to change the document.
+    # FastAPI documents this assignment as the way to change the document.
     app.openapi = openapi  # type: ignore[method-assign]
 
 
 async def published(request: Request) -> JSONResponse:
-    """The document, for clients that reach the server at the prefix of this request."""
+    """The document, with the path prefix under which the client reaches the server."""
     prefix = request.scope.get("root_path", "").rstrip("/")
     return JSONResponse(_reached_at(prefix, request.app.openapi()))
 
 
 def redoc_script(_: Request) -> Response:
-    """ReDoc without the logo that it asks another host for, which would learn who reads the page."""
+    """ReDoc without its logo: the logo comes from another host, which would see who reads the page."""
     return Response(_redoc_without_logo(), media_type="text/javascript")
 
 
@@ -89,7 +89,7 @@ def _redoc_without_logo() -> bytes:
 def _reached_at(prefix: str, document: dict[str, Any]) -> dict[str, Any]:
     document = deepcopy(document)
     document["servers"] = [{"url": prefix or "/", "description": "The server that this document comes from."}]
-    # The whole path, since a relative one would take the place of the prefix's last part (RFC 3986, 5.2).
+    # A full path: a relative path would replace the last part of the prefix (RFC 3986, 5.2).
     document["components"]["securitySchemes"]["OAuth2Password"]["flows"]["password"]["tokenUrl"] = prefix + LOGIN
     return document
 
@@ -97,9 +97,9 @@ def _reached_at(prefix: str, document: dict[str, Any]) -> dict[str, Any]:
 def _completed(generated: dict[str, Any]) -> dict[str, Any]:
     document = _reached_at("", generated)
     components = document["components"]
-    # FastAPI leaves out every null.
+    # FastAPI omits defaults that are null.
     components["schemas"]["StrategyCreate"]["properties"]["description"]["default"] = None
-    # Many tools know no OAuth 2.0, but know what a bearer token is. To the service the two are one.
+    # Many tools support bearer tokens but not OAuth 2.0. To the service both schemes are the same.
     components["securitySchemes"]["Bearer"] = _BEARER
     for path in document["paths"].values():
         for operation in path.values():

@@ -1,4 +1,4 @@
-"""Every error answer: JSON with `detail`. Core errors become statuses in one table."""
+"""Error responses: JSON with `detail`. One table maps core errors to statuses."""
 
 import logging
 import re
@@ -39,10 +39,10 @@ _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 INVALID_TOKEN: Final = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 NO_TOKEN: Final = {"WWW-Authenticate": "Bearer"}
-"""The challenge to a caller who sent no token: without an error code (RFC 6750, 3.1)."""
+"""The challenge for a request without a token: it has no error code (RFC 6750, 3.1)."""
 
 NOTE_SECONDS: Final = 60
-"""After how long the log repeats what an operator has to mend."""
+"""The time after which the log repeats an error that an operator has to fix."""
 
 _ERRORS_MAX: Final = 10
 _FIELD_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -56,34 +56,34 @@ def error_response(status: int, detail: object, headers: Mapping[str, str] | Non
 
 
 def handle_errors(app: FastAPI) -> None:
-    """Answer everything that a route or the framework raises in the documented form."""
-    noted = _LastingNotes()
+    """Answer every exception of a route or of the framework in the documented form."""
+    lasting = _ThrottledErrors()
 
     async def refused(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, TradingAgentsError)
-        return _refused(request, error, noted)
+        return _refused(request, error, lasting)
 
     app.add_exception_handler(TradingAgentsError, refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _framework_refused)
 
 
-class _LastingNotes:
-    """Notes in the log what an operator has to mend, and not again with every request that meets it."""
+class _ThrottledErrors:
+    """Logs errors that an operator has to fix, each at most once in `NOTE_SECONDS`."""
 
     def __init__(self) -> None:
-        self._noted_at: dict[str, float] = {}
+        self._logged_at: dict[str, float] = {}
 
-    def note(self, reason: str) -> None:
+    def log(self, reason: str) -> None:
         now = time.monotonic()
-        if now - self._noted_at.get(reason, -NOTE_SECONDS) >= NOTE_SECONDS:
-            self._noted_at = {each: at for each, at in self._noted_at.items() if now - at < NOTE_SECONDS} | {
+        if now - self._logged_at.get(reason, -NOTE_SECONDS) >= NOTE_SECONDS:
+            self._logged_at = {each: at for each, at in self._logged_at.items() if now - at < NOTE_SECONDS} | {
                 reason: now
             }
-            _log.error("Requests are answered with 503 until an operator has mended this: %s", reason)
+            _log.error("Requests are answered with 503 until an operator fixes this: %s", reason)
 
 
-def _refused(request: Request, error: TradingAgentsError, noted: _LastingNotes) -> JSONResponse:
+def _refused(request: Request, error: TradingAgentsError, lasting: _ThrottledErrors) -> JSONResponse:
     status = next(STATUSES[family] for family in type(error).__mro__ if family in STATUSES)
     match error:
         case InvalidInput():
@@ -97,7 +97,7 @@ def _refused(request: Request, error: TradingAgentsError, noted: _LastingNotes) 
             headers = {"Retry-After": str(error.retry_after)}
         case Unavailable():
             if error.is_lasting:
-                noted.note(error.reason)
+                lasting.log(error.reason)
             elif not error.is_logged:
                 _log.warning("Answered %d: %r", status, error.reason)
             headers = {"Retry-After": str(error.retry_after)}
@@ -111,7 +111,7 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     found = error.errors()
     problems = [_problem(each) for each in found[:_ERRORS_MAX]]
     if more := len(found) - len(problems):
-        # As one more problem, since the form of the answer has no other place for it.
+        # The documented form has no field for the number of omitted problems.
         message = f"{more} more problem{'s' if more > 1 else ''} not listed"
         problems.append({"loc": list(problems[0]["loc"][:1]), "msg": message, "type": "value_error.too_many_problems"})
     return _answer(request, 422, problems)
@@ -132,14 +132,14 @@ def _answer(request: Request, status: int, detail: object, headers: Mapping[str,
 def _problem(error: Mapping[str, Any]) -> dict[str, Any]:
     message = error["msg"]
     return {
-        "loc": _without_foreign_text(error["loc"]),
+        "loc": _without_client_text(error["loc"]),
         "msg": message[:1].lower() + message[1:],
         "type": f"value_error.{error['type']}",
     }
 
 
-def _without_foreign_text(loc: Sequence[str | int]) -> list[str | int]:
-    """The place of an error, cut off where it goes on with a key that is no name but something a stranger wrote."""
+def _without_client_text(loc: Sequence[str | int]) -> list[str | int]:
+    """The location of an error up to the first key that does not look like a field name: the client chose that key."""
     return list(takewhile(lambda part: isinstance(part, int) or _FIELD_NAME.fullmatch(part), loc))
 
 
@@ -149,6 +149,6 @@ def _allowed_methods(request: Request) -> list[str]:
         routes = (route for route in request.app.router.routes if not isinstance(route, Mount))
         return any(route.matches(scope)[0] is Match.FULL for route in routes)
 
-    # What is mounted are files, which can be read.
+    # Only static files are mounted, which answer GET.
     allowed = [method for method in _METHODS if answered(method)] or ["GET"]
     return ["HEAD", *allowed] if "GET" in allowed else allowed

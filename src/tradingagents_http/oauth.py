@@ -1,4 +1,4 @@
-"""What the answers of the token route carry besides `detail`, for libraries that speak OAuth 2.0 (RFC 6749, 5.2)."""
+"""The OAuth 2.0 fields beside `detail` in error responses of the token route (RFC 6749, 5.2)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -8,23 +8,23 @@ from starlette.requests import Request
 from tradingagents_http.requests.bodies import StrictRoute
 
 _ERRORS: Final = {400: "invalid_request", 401: "invalid_grant", 415: "invalid_request", 422: "invalid_request"}
-"""Statuses that have a code there; for those that say "later" it has none."""
+"""The OAuth 2.0 error code of each status. OAuth 2.0 has no code for "try again later"."""
 
 _NOT_ALLOWED: Final = str.maketrans({'"': "'", "\\": "/"})
-"""Characters that a description must not hold, and what stands for them."""
+"""Characters that `error_description` must not contain, and their replacements."""
 
 
 class TokenRoute(StrictRoute):
-    """A route that issues tokens: its refusals carry `error` and `error_description`."""
+    """A route that issues tokens. Its error responses carry `error` and `error_description`."""
 
 
 def refusal(request: Request, status: int, detail: object) -> Mapping[str, str]:
-    """The fields that a refusal of this request carries besides `detail`; none on other routes."""
+    """The fields beside `detail` in the error response to this request; none unless its route is a `TokenRoute`."""
     return error_fields(status, detail) if isinstance(request.scope.get("route"), TokenRoute) else {}
 
 
 def error_fields(status: int, detail: object) -> Mapping[str, str]:
-    """`error` and `error_description` of an answer with this status and detail; none where there is no such code."""
+    """`error` and `error_description` for this status and detail; empty if OAuth 2.0 has no code for the status."""
     if status not in _ERRORS:
         return {}
     problems = detail if isinstance(detail, Sequence) and not isinstance(detail, str) else ()

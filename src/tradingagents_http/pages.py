@@ -1,4 +1,4 @@
-"""How a page of strategies is answered, however large it is."""
+"""Responses with pages of strategies: bounded memory, and no endless wait for slow clients."""
 
 import asyncio
 import logging
@@ -17,32 +17,32 @@ from tradingagents_core.domain.strategies import DESCRIPTION_MAX_LENGTH, NAME_MA
 from tradingagents_http.answers import json_bytes, page_answer, page_without_items, strategy_fields
 
 STRATEGY_MAX_BYTES: Final = PARAMETERS_MAX_BYTES + 4 * (DESCRIPTION_MAX_LENGTH + NAME_MAX_LENGTH)
-"""What a strategy takes at most, in UTF-8. Texts with characters beyond ASCII take more in memory, which is counted
-once they have been read."""
+"""The most bytes of a strategy in UTF-8. Texts with characters beyond ASCII take more memory, which is counted after
+they have been read."""
 
 PAGES_MAX_BYTES: Final = 256 * 1024 * 1024
-"""What the pages that a process reads and sends take together."""
+"""The most bytes that all pages of an application may take together while they are read and sent."""
 
 WHOLE_MAX_BYTES: Final = 1024 * 1024
-"""A page of fewer bytes is written in one step."""
+"""The most bytes of a page that is written in one step."""
 
 PIECE_BYTES: Final = 256 * 1024
-"""How much of a larger page is written before other requests have their turn."""
+"""The size of the pieces of a larger page. Other requests are served between two pieces."""
 
 ROOM_SECONDS: Final = 2
-"""How long a page waits for room before it is answered with 503."""
+"""How long a page waits for free memory before the response is 503."""
 
 SEND_SECONDS: Final = 30
-"""How long the client may take to read a piece before the answer is given up."""
+"""How long a client may take to read a piece before the response is aborted."""
 
 SLOWEST_BYTES_PER_SECOND: Final = 32 * 1024
-"""How fast the client has to read all in all, so that nobody keeps room for hours with one piece now and then."""
+"""The lowest average speed of a client. A slower client could hold memory for hours."""
 
 _log: Final = logging.getLogger(__name__)
 
 
 class PageRoom:
-    """The bytes that all pages of an application may take together; who comes first is served first."""
+    """The memory that all pages of an application may take together. Waiting pages are served in order of arrival."""
 
     def __init__(self, size: int = PAGES_MAX_BYTES, *, seconds: float = ROOM_SECONDS) -> None:
         self._size = size
@@ -51,29 +51,29 @@ class PageRoom:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     def bounded(self, amount: int) -> int:
-        """The amount, or all the room where that is less."""
+        """The amount, but at most all of the memory."""
         return min(amount, self._size)
 
-    async def take(self, amount: int) -> None:
-        """Take so many bytes when they are free.
+    async def acquire(self, amount: int) -> None:
+        """Acquire this many bytes as soon as they are free.
 
         Raises:
-            HTTPException: 503, they have not become free in time.
+            HTTPException: 503, the bytes have not become free in time.
         """
         if amount <= self._free and not self._waiting:
             self._free -= amount
             return
-        taken = asyncio.get_running_loop().create_future()
-        entry = (amount, taken)
+        acquired = asyncio.get_running_loop().create_future()
+        entry = (amount, acquired)
         self._waiting.append(entry)
         try:
             async with asyncio.timeout(self._seconds):
-                await taken
+                await acquired
         except BaseException as error:
-            if taken.done() and not taken.cancelled():
-                self.give_back(amount)
+            if acquired.done() and not acquired.cancelled():
+                self.release(amount)
             else:
-                # Not there any more where the room came after the caller had been cancelled.
+                # `_serve` removes the entry, too, if bytes become free after the cancellation.
                 with suppress(ValueError):
                     self._waiting.remove(entry)
                 self._serve()
@@ -83,58 +83,60 @@ class PageRoom:
                 ) from None
             raise
 
-    def give_back(self, amount: int) -> None:
-        """Let others have these bytes."""
+    def release(self, amount: int) -> None:
+        """Release these bytes for other pages."""
         self._free += amount
         self._serve()
 
     def _serve(self) -> None:
         while self._waiting and self._waiting[0][0] <= self._free:
-            amount, taken = self._waiting.popleft()
-            if not taken.done():
+            amount, acquired = self._waiting.popleft()
+            if not acquired.done():
                 self._free -= amount
-                taken.set_result(None)
+                acquired.set_result(None)
 
 
 class PageAnswer(Response):
-    """A page that takes its room among all pages while it is read and sent.
+    """A page that holds its share of the memory for pages while it is read and sent.
 
-    One of more than `PAGE_LIMIT_DEFAULT` strategies is read when there is room for the largest that it can be, and then
-    keeps what it really takes; a shorter one is read at once, and takes room only where it is large. A page of more
-    than `WHOLE_MAX_BYTES` is written in pieces, between which other requests have their turn. A client that does not
-    read on for `SEND_SECONDS`, or reads more slowly than `SLOWEST_BYTES_PER_SECOND`, gets no more of it.
+    A page of more than `PAGE_LIMIT_DEFAULT` strategies acquires memory for its largest possible size before it is read,
+    and then keeps only its real size. A shorter page is read at once, and acquires memory only if it is large.
+
+    A page of more than `WHOLE_MAX_BYTES` is written in pieces, and other requests are served between two pieces. The
+    response is aborted if the client does not read for `SEND_SECONDS`, or reads more slowly than
+    `SLOWEST_BYTES_PER_SECOND`.
     """
 
     def __init__(self, read: Callable[[], Awaitable[Page[Strategy]]], *, limit: int, room: PageRoom) -> None:
         super().__init__()
         self._read = read
         self._room = room
-        self._most = room.bounded(limit * STRATEGY_MAX_BYTES) if limit > PAGE_LIMIT_DEFAULT else 0
+        self._largest = room.bounded(limit * STRATEGY_MAX_BYTES) if limit > PAGE_LIMIT_DEFAULT else 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        taken = 0
+        held = 0
         try:
-            if self._most:
-                await self._room.take(self._most)
-                taken = self._most
+            if self._largest:
+                await self._room.acquire(self._largest)
+                held = self._largest
             page = await self._read()
             size = sum(_memory(item.parameters.json) + _memory(item.description or "") for item in page.items)
             kept = self._room.bounded(size) if size > WHOLE_MAX_BYTES else 0
-            if kept > taken:
-                await self._room.take(kept - taken)
+            if kept > held:
+                await self._room.acquire(kept - held)
             else:
-                self._room.give_back(taken - kept)
-            taken = kept
+                self._room.release(held - kept)
+            held = kept
             if size <= WHOLE_MAX_BYTES:
                 await page_answer(page)(scope, receive, send)
             else:
                 await _send_in_pieces(page, send)
         finally:
-            self._room.give_back(taken)
+            self._room.release(held)
 
 
 def _memory(text: str) -> int:
-    """The bytes that a text takes in memory at most: four for each character when one of them needs as many."""
+    """The most bytes that a text takes in memory: four for each character if the text is not ASCII."""
     return len(text) if text.isascii() else 4 * len(text)
 
 
@@ -152,14 +154,16 @@ async def _send_in_pieces(page: Page[Strategy], send: Send) -> None:
                 piece.clear()
         await sender.send({"type": "http.response.body", "body": bytes(piece + after)})
     except TimeoutError:
-        # The server closes the connection of an answer that has no end.
+        # The server closes the connection, since the response is incomplete.
         _log.warning(
-            "A page is given up, since the client has not read on for %d seconds, or reads slowly", SEND_SECONDS
+            "Aborted a page: the client did not read for %d s, or read less than %d bytes/s",
+            SEND_SECONDS,
+            SLOWEST_BYTES_PER_SECOND,
         )
 
 
 class _Sender:
-    """Sends an answer in parts, and lets others have their turn after each."""
+    """Sends a response in parts, and lets other tasks run after each part."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -170,7 +174,7 @@ class _Sender:
         """Send a part.
 
         Raises:
-            TimeoutError: the client has not read it in time, or has read too slowly so far.
+            TimeoutError: the client has not read the part in time, or has read too slowly so far.
         """
         seconds = self._sent / SLOWEST_BYTES_PER_SECOND
         behind = asyncio.get_running_loop().time() - self._begun_at - seconds

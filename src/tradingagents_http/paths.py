@@ -1,4 +1,4 @@
-"""Where things are."""
+"""Paths of the API."""
 
 from typing import Final
 

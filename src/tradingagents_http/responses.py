@@ -1,4 +1,4 @@
-"""How the routes' error answers are described in the OpenAPI document."""
+"""Descriptions of the error responses in the OpenAPI document."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -45,7 +45,7 @@ _DETAILS: Final[Mapping[int, object]] = {
     500: "Internal Server Error",
     503: str(StoreUnavailable(reason="away")),
 }
-"""What the answers say: each is an example that a test meets."""
+"""Examples of `detail`. A test checks that the service sends each of them."""
 
 _RETRY_AFTER: Final = _header("Retry-After", "Seconds to wait before the next try.", type="integer", minimum=1)
 
@@ -63,30 +63,30 @@ _HEADERS: Final = {
 
 
 def created(location: str) -> dict[int | str, dict[str, Any]]:
-    """The answer 201 of a route that says in `Location` where the new resource is."""
+    """The response 201 with the URL of the new resource in `Location`."""
     return {201: {"headers": _header("Location", location, type="string", format="uri-reference")}}
 
 
 def problem(*loc: str, msg: str, type: str) -> list[dict[str, object]]:  # noqa: A002
-    """The example of an answer 422 in which one thing is wrong."""
+    """An example of `detail` in a response 422 with one problem."""
     return [{"loc": loc, "msg": msg, "type": f"value_error.{type}"}]
 
 
 NO_INTEGER: Final = problem("path", "id", msg="input should be a valid integer", type="int_parsing")
-"""What an id in the path that is no integer is answered with."""
+"""The example for an id in the path that is not an integer."""
 
 
 def errors(*statuses: int, details: Mapping[int, object] | None = None) -> dict[int | str, dict[str, Any]]:
-    """The error answers of a route that can refuse with these statuses, and, as any route, with 413 and 500.
+    """The error responses of a route: these statuses, and 413 and 500 as on every route.
 
-    `details` are the examples in which the route has words of its own.
+    `details` replaces the common examples for single statuses.
     """
-    said = {**_DETAILS, **(details or {})}
-    return {status: _error(status, said[status]) for status in sorted({*statuses, 413, 500})}
+    examples = {**_DETAILS, **(details or {})}
+    return {status: _error(status, examples[status]) for status in sorted({*statuses, 413, 500})}
 
 
 def token_errors(*statuses: int, details: Mapping[int, object]) -> dict[int | str, dict[str, Any]]:
-    """The error answers of a route that issues tokens, which carry more than `detail` (RFC 6749, 5.2)."""
+    """The error responses of a route that issues tokens, with the fields of OAuth 2.0 (RFC 6749, 5.2)."""
     answers = errors(*statuses, details=details)
     for status, answer in answers.items():
         example = answer["content"]["application/json"]["example"]

@@ -1,4 +1,4 @@
-"""The HTTP service as the environment configures it: `app` is for uvicorn, gunicorn and their like."""
+"""The HTTP service, configured by the environment. `app` is for ASGI servers, such as uvicorn and gunicorn."""
 
 import gc
 import logging
@@ -18,10 +18,10 @@ from tradingagents_service.container import Container, running
 from tradingagents_service.settings import Settings, load_settings
 
 COLLECT_AFTER: Final = 10_000
-"""After how many new objects the garbage collector looks for some that are not needed any more."""
+"""The number of new objects after which the garbage collector runs."""
 
 BOOT_FAILED: Final = 3
-"""The exit status on which gunicorn gives up; on any other it starts the worker again and again."""
+"""The exit status at which gunicorn stops. After any other status gunicorn restarts the worker again and again."""
 
 
 def _configured_app() -> FastAPI:
@@ -37,7 +37,7 @@ def _configured_app() -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with running(container, waits_for_database=True):
-            _let_the_collector_rest()
+            _freeze_startup_objects()
             yield
 
     app = create_app(
@@ -53,10 +53,10 @@ def _configured_app() -> FastAPI:
     return app
 
 
-def _let_the_collector_rest() -> None:
-    """Have the garbage collector pass over what is there now, most of which lives as long as the process.
+def _freeze_startup_objects() -> None:
+    """Exclude the objects of the start from garbage collection, since most of them live as long as the process.
 
-    It would otherwise stop every request for some 50 ms whenever it goes through everything.
+    Otherwise every full collection stops all requests for about 50 ms.
     """
     gc.collect()
     gc.freeze()
@@ -64,7 +64,7 @@ def _let_the_collector_rest() -> None:
 
 
 def _log_to_standard_error() -> None:
-    """Show what the service logs, where the one who runs it has not said otherwise."""
+    """Write the service's log to standard error, unless the operator has configured logging."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     for package in ("tradingagents_core", "tradingagents_adapters", "tradingagents_http", "tradingagents_service"):

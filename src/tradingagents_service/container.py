@@ -1,4 +1,4 @@
-"""Joins the core with its adapters, from settings: where a composition root gets its parts."""
+"""Composes the core and its adapters from settings."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,10 +23,10 @@ from tradingagents_service.settings import DatabaseSettings
 
 
 class Container(containers.DeclarativeContainer):
-    """Every part of the service, made when it is first asked for. Any part can be overridden with another adapter.
+    """Every part of the service, made at its first use. Any part can be overridden with another adapter.
 
     `tokens`, `callers` and `use_cases` need all `Settings`; `passwords`, `login_queue` and `account_use_cases` need
-    `AccountSettings`; the other parts make do with `DatabaseSettings`.
+    `AccountSettings`; the other parts need only `DatabaseSettings`.
     """
 
     settings = providers.Dependency(instance_of=DatabaseSettings)
@@ -47,7 +47,7 @@ class Container(containers.DeclarativeContainer):
     )
     login_queue = providers.Singleton(
         RoundRobinLoginQueue,
-        # One more than there are threads, which is asked for what a login needs from the database meanwhile.
+        # One turn more than threads: one login reads from the database while the others use the threads.
         turns=providers.Callable(add, settings.provided.password_hash_threads, 1),
     )
     tokens = providers.Singleton(
@@ -79,15 +79,14 @@ class Container(containers.DeclarativeContainer):
 
 @asynccontextmanager
 async def running(container: Container, *, waits_for_database: bool = False) -> AsyncIterator[None]:
-    """The time in which the parts of a container are used: the schema is brought up to date first, or found to fit, and
-    at the end connections are closed.
+    """Migrate or check the schema, make the parts of the container usable in the block, and close connections after it.
 
-    A start that `waits_for_database` succeeds while the database is away: all that needs it is `StoreUnavailable` until
-    it is there and its schema has been brought up to date or found to fit.
+    With `waits_for_database`, the start succeeds even if the database is unavailable. Operations on the database then
+    raise `StoreUnavailable` until the database is available and its schema has been migrated or checked.
 
     Raises:
-        ConfigurationError: the schema is not one for this version, and a start is not to change it.
-        StoreUnavailable: the database is away or busy.
+        ConfigurationError: the schema does not fit this version, and a start may not migrate it.
+        StoreUnavailable: the database is unavailable or busy.
     """
     async with container.database() as database, AsyncExitStack() as stack:
         try:

@@ -1,4 +1,4 @@
-"""The OpenAPI document without a service behind it."""
+"""The OpenAPI document without a running service."""
 
 import secrets
 from datetime import timedelta
@@ -14,7 +14,7 @@ from tradingagents_http.app import create_app
 
 
 def openapi_document() -> dict[str, Any]:
-    """The document of the API, which needs no settings and no database."""
+    """The OpenAPI document. It needs no settings and no database."""
     core = UseCases.over(
         strategies=MemoryStrategyStore(),
         accounts=MemoryAccountStore(),

@@ -9,17 +9,17 @@ __all__ = ["DataWouldBeDropped", "database_name", "migrate"]
 
 
 def database_name(settings: DatabaseSettings) -> str:
-    """Which database these settings name, for people: without its password."""
+    """The name of the configured database for people, without the password."""
     return open_database(settings.database).name
 
 
 async def migrate(settings: DatabaseSettings, *, to: str | None = None, may_drop: bool = False) -> None:
-    """Bring the schema to a revision, or up to the newest; errors name the database.
+    """Migrate the schema to a revision, or to the newest. Errors name the database.
 
     Raises:
-        ConfigurationError: the schema needs a newer version, or is one that this version does not know.
-        DataWouldBeDropped: on the way down tables that hold data would be dropped, and it is not said that they may be.
-        StoreUnavailable: the database is away or busy.
+        ConfigurationError: the schema needs a newer version of the service, or is unknown to this version.
+        DataWouldBeDropped: the downgrade would drop tables that hold data, and `may_drop` is false.
+        StoreUnavailable: the database is unavailable or busy.
     """
     with naming(database_name(settings)):
         await migrate_schema(settings.database, to=to, may_drop=may_drop)

@@ -1,4 +1,4 @@
-"""What the environment and the file `.env` say, checked before anything starts."""
+"""Settings from the environment and the file `.env`, checked before anything starts."""
 
 import json
 import os
@@ -47,20 +47,20 @@ _PATH_PREFIX: Final = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
 _REMOVED: Final = {
     "database_pool_overflow": "remove it, and set DATABASE_POOL_SIZE to the most connections that a process may have"
 }
-"""Variables of earlier versions, and what to do instead."""
+"""Variables of earlier versions, and what the operator should do instead."""
 
 _WELL_KNOWN_KEY: Final = re.compile(
     "change.?(me|this|it|in.?prod)|your.{0,9}(secret|key)|replace.?(me|this|with)"
     "|a-string-secret-at-least-256-bits-long|09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7"
 )
-"""What examples say where a key should stand, and the whole keys of two well-read tutorials."""
+"""Placeholders for keys in examples, and the complete keys of two popular tutorials."""
 
 
 def _trimmed(variables: Mapping[str, str | None]) -> Mapping[str, str | None]:
-    """The variables without white-space at either end; those that are empty then are as those that are not set.
+    """The variables without leading and trailing white space. Empty variables are treated as unset.
 
-    A key loses line breaks at its end only: blanks may be meant. An empty URL stays, so that it is refused: another
-    database in its place would be one that nobody has asked for.
+    The key loses only line breaks at its end, since spaces may belong to the key. An empty `DATABASE_URL` stays and is
+    refused: the operator would not expect the default database in its place.
     """
     trimmed = {
         name: value.rstrip("\r\n") if name == "jwt_secret_key" else value.strip()
@@ -78,7 +78,7 @@ def _path_prefix(text: str) -> str:
 
 
 def _listed(text: object) -> object:
-    """The entries of a list that is written as JSON, or with commas between them."""
+    """The entries of a list in JSON or separated by commas."""
     if not isinstance(text, str):
         return text
     if not text.lstrip().startswith(("[", '"', "{")):
@@ -130,7 +130,7 @@ _Proxy: Final = WrapValidator(_network)
 
 
 class DatabaseSettings(BaseSettings):
-    """Where the data lives: all that commands which only touch the database need to know."""
+    """The settings of commands that need only the database."""
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True)
 
@@ -145,7 +145,7 @@ class DatabaseSettings(BaseSettings):
     database_answer_timeout: Annotated[float, Field(ge=0.1, le=3600)] = DatabaseOptions.answer_timeout
     database_pgbouncer: bool = DatabaseOptions.pgbouncer
     migrate_on_start: bool | None = None
-    """Where this is not said, a start brings the schema up to date on SQLite only."""
+    """Whether a start migrates the schema; by default on SQLite only."""
 
     @classmethod
     def settings_customise_sources(
@@ -156,18 +156,18 @@ class DatabaseSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read the environment, then `.env`, without what secrets and files have around a value."""
+        """Read the environment, then `.env`, and trim the values."""
         for source in (env_settings, dotenv_settings):
             assert isinstance(source, EnvSettingsSource)
             source.env_vars = _trimmed(source.env_vars)
             for name, instead in _REMOVED.items():
                 if name in source.env_vars:
-                    raise ConfigurationError(f"{name.upper()} is no variable any more: {instead}")
+                    raise ConfigurationError(f"{name.upper()} is no longer supported: {instead}")
         return init_settings, env_settings, dotenv_settings
 
     @property
     def database(self) -> DatabaseOptions:
-        """What the SQL adapters are told."""
+        """The options of the SQL adapters."""
         return DatabaseOptions(
             url=self.database_url,
             echo=self.sqlalchemy_echo,
@@ -181,12 +181,12 @@ class DatabaseSettings(BaseSettings):
 
     @property
     def migrates_on_start(self) -> bool:
-        """Whether a start brings the schema up to date."""
+        """Whether a start migrates the schema."""
         return self.database.is_sqlite if self.migrate_on_start is None else self.migrate_on_start
 
 
 class AccountSettings(DatabaseSettings):
-    """What those need to know who also make and check passwords."""
+    """The settings of commands that also hash and verify passwords."""
 
     password_hash_memory_kib: Annotated[int, Field(ge=MEMORY_KIB_MIN, le=4 * 1024 * 1024)] = MEMORY_KIB_MIN
     password_hash_time_cost: Annotated[int, Field(ge=TIME_COST_MIN, le=100)] = TIME_COST_MIN
@@ -196,23 +196,22 @@ class AccountSettings(DatabaseSettings):
 
 
 class Settings(AccountSettings):
-    """All that the HTTP service needs to know."""
+    """All settings of the HTTP service."""
 
     jwt_secret_key: SecretStr
     jwt_algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
     jwt_expiration_minutes: Annotated[int, Field(ge=1, le=LIFETIME_MAX // timedelta(minutes=1))] = 30
     identity_cache_seconds: Annotated[float, Field(ge=0, le=60)] = 5
-    """How long a process takes somebody for the active user whom it has found, without looking again; 0 looks every
-    time."""
+    """How long a process caches an authenticated caller; 0 disables the cache."""
     cors_origins: Annotated[list[Annotated[str, AfterValidator(_origin)]], NoDecode, _Listed] = ["*"]
-    """The origins whose pages may read answers; `*` stands for all."""
+    """The origins whose pages may read responses; `*` stands for all."""
     cors_allow_headers: Annotated[list[Annotated[str, AfterValidator(_header_name)]], NoDecode, _Listed] = ["*"]
     """The request headers that those pages may send; `*` stands for all."""
     cors_allow_credentials: bool = False
     trusted_proxies: Annotated[list[Annotated[IPvAnyNetwork, _Proxy]], NoDecode, _Listed] = []
-    """The proxies whose `X-Forwarded-For` is believed, as addresses or networks."""
+    """The addresses or networks of proxies whose `X-Forwarded-For` is trusted."""
     root_path: Annotated[str, AfterValidator(_path_prefix)] = ""
-    """The prefix that a proxy strips from the paths of requests; none where it is empty."""
+    """The prefix that a proxy strips from request paths; empty if there is no prefix."""
 
     @model_validator(mode="after")
     def _credentials_are_for_named_origins(self) -> Self:
@@ -241,13 +240,13 @@ def load_settings(settings: type[SettingsT]) -> SettingsT:
     """The settings of this process.
 
     Raises:
-        ConfigurationError: a variable is missing or wrong; values are not repeated.
+        ConfigurationError: a variable is missing or wrong. The message does not repeat its value.
     """
     dotenv = Path(str(settings.model_config.get("env_file"))).absolute()
     try:
-        # A virtual environment may have that name; Docker makes an empty folder where a file to mount is missing.
+        # `.env` may be a virtual environment. If a file to mount is missing, Docker makes an empty folder in its place.
         if dotenv.is_dir() and not (dotenv / "pyvenv.cfg").exists():
-            raise ConfigurationError(f"{dotenv} is a folder: it should be a file, or not be there")
+            raise ConfigurationError(f"{dotenv} is a folder: replace it by a file, or remove it")
         return settings()
     except ValidationError as error:
         messages = [_message(each["loc"], each["type"], each["msg"]) for each in error.errors()]
@@ -256,11 +255,11 @@ def load_settings(settings: type[SettingsT]) -> SettingsT:
         raise ConfigurationError(".env should be UTF-8 text") from None
     except OSError as error:
         path = Path(str(error.filename or dotenv)).absolute()
-        # `Path.exists` raises an error where a folder above may not be entered.
+        # `Path.exists` raises an error if a parent folder may not be entered.
         belongs = f" and belongs to the user {owner(path)}" if os.path.exists(path) else ""  # noqa: PTH110
         raise ConfigurationError(
             f"{path} cannot be read by the user {own_user()}{belongs} ({error.strerror}): "
-            "let that user read it, or start the service as another"
+            "allow that user to read it, or run the service as another user"
         ) from None
 
 

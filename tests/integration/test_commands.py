@@ -188,16 +188,18 @@ def revision(machine: Machine) -> list[str]:
 def test_migrate_goes_up_to_a_revision_and_down_to_one_where_nothing_is_lost_on_the_way(machine: Machine) -> None:
     for number in ("0003", REVISION, "0002", "0004"):
         migrated = machine.run("tradingagents", "migrate", "--to", number)
-        assert (migrated.returncode, migrated.stdout) == (0, f"The database's schema is {number}.\n"), migrated.stderr
+        assert (migrated.returncode, migrated.stdout) == (0, f"The database's schema is at revision {number}.\n"), (
+            migrated.stderr
+        )
         assert revision(machine) == [number]
 
 
 def test_migrate_asks_on_a_terminal_before_it_drops_what_holds_data(used_machine: Machine) -> None:
     back = ("tradingagents", "migrate", "--to", "base")
-    status, screen = used_machine.run_on_terminal(*back, answers=[("Go on? [y/N]: ", "n\n")])
+    status, screen = used_machine.run_on_terminal(*back, answers=[("Continue? [y/N]: ", "n\n")])
     assert (status, emails(used_machine)) == (1, [EMAIL])
     assert "drops tradingagents_users (1 row)" in screen.replace("\r\n", "")
-    status, _ = used_machine.run_on_terminal(*back, answers=[("Go on? [y/N]: ", "y\n")])
+    status, _ = used_machine.run_on_terminal(*back, answers=[("Continue? [y/N]: ", "y\n")])
     assert (status, revision(used_machine)) == (0, [])
 
 
@@ -205,7 +207,7 @@ def test_migrate_refuses_without_a_terminal_to_drop_what_holds_data(used_machine
     refused = used_machine.run("tradingagents", "migrate", "--to", "base")
     line = only_line(refused)
     assert line.startswith(
-        f"error: {used_machine.folder}/tradingagents.db: going back to base drops tradingagents_users (1 row)"
+        f"error: {used_machine.folder}/tradingagents.db: the downgrade to base drops tradingagents_users (1 row)"
     )
     assert "--yes" in line
     assert (refused.returncode, emails(used_machine), revision(used_machine)) == (1, [EMAIL], [REVISION])
@@ -213,7 +215,7 @@ def test_migrate_refuses_without_a_terminal_to_drop_what_holds_data(used_machine
 
 def test_migrate_drops_what_holds_data_where_that_is_said(used_machine: Machine) -> None:
     dropped = used_machine.run("tradingagents", "migrate", "--to", "base", "--yes")
-    assert (dropped.returncode, dropped.stdout) == (0, "The database's schema is base.\n"), dropped.stderr
+    assert (dropped.returncode, dropped.stdout) == (0, "The database's schema is at revision base.\n"), dropped.stderr
     assert revision(used_machine) == []
 
 

@@ -142,13 +142,13 @@ async def test_a_text_with_one_wide_character_takes_four_bytes_for_each_of_its_c
 @pytest.mark.anyio
 async def test_a_short_page_is_read_without_waiting_for_room_and_takes_it_only_where_it_is_large() -> None:
     room = PageRoom(10_000_000, seconds=0.02)
-    await room.take(10_000_000)
+    await room.acquire(10_000_000)
     small, large = Client(), Client()
     await answer(page_of(100, letters=10), small, room, limit=100)
     assert small.messages[0]["status"] == 200
     with pytest.raises(HTTPException):
         await answer(page_of(20, letters=60_000), large, room, limit=100)
-    room.give_back(10_000_000)
+    room.release(10_000_000)
     await answer(page_of(20, letters=60_000), large, room, limit=100)
     assert large.messages[0]["status"] == 200
     assert room._free == 10_000_000
@@ -176,37 +176,37 @@ async def test_a_page_that_fails_or_whose_client_leaves_gives_its_room_back() ->
 @pytest.mark.anyio
 async def test_pages_without_room_wait_in_order_and_are_refused_when_it_does_not_come() -> None:
     room = PageRoom(10, seconds=0.05)
-    await room.take(8)
+    await room.acquire(8)
     served: list[int] = []
 
     async def take(amount: int) -> None:
-        await room.take(amount)
+        await room.acquire(amount)
         served.append(amount)
 
     waiting = [asyncio.create_task(take(5)), asyncio.create_task(take(2))]
     await asyncio.sleep(0)
     assert served == []
-    room.give_back(8)
+    room.release(8)
     await asyncio.gather(*waiting)
     assert served == [5, 2]
     with pytest.raises(HTTPException) as refused:
-        await room.take(4)
+        await room.acquire(4)
     assert (refused.value.status_code, refused.value.headers) == (503, {"Retry-After": "1"})
-    await room.take(3)
-    room.give_back(10)
+    await room.acquire(3)
+    room.release(10)
     assert room._free == 10
 
 
 @pytest.mark.anyio
 async def test_a_page_that_is_given_up_while_it_waits_leaves_its_place() -> None:
     room = PageRoom(10)
-    await room.take(10)
-    large, small = asyncio.create_task(room.take(9)), asyncio.create_task(room.take(1))
+    await room.acquire(10)
+    large, small = asyncio.create_task(room.acquire(9)), asyncio.create_task(room.acquire(1))
     await asyncio.sleep(0)
-    room.give_back(1)
+    room.release(1)
     large.cancel()
     await small
-    room.give_back(10)
+    room.release(10)
     assert room._free == 10
 
 
@@ -214,12 +214,12 @@ async def test_a_page_that_is_given_up_while_it_waits_leaves_its_place() -> None
 @pytest.mark.parametrize("cancelled_first", [False, True], ids=["just after", "just before"])
 async def test_room_that_comes_just_when_the_caller_is_cancelled_is_not_lost(cancelled_first: bool) -> None:
     room = PageRoom(10)
-    await room.take(10)
-    waiting = asyncio.create_task(room.take(10))
+    await room.acquire(10)
+    waiting = asyncio.create_task(room.acquire(10))
     await asyncio.sleep(0)
     if cancelled_first:
         waiting.cancel()
-    room.give_back(10)
+    room.release(10)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting

@@ -1,4 +1,4 @@
-"""What happens to every request around its route, as plain ASGI, one class a file."""
+"""Middleware for every request, as plain ASGI, one class a file."""
 
 from tradingagents_http.middleware.body_limit import BodyLimit
 from tradingagents_http.middleware.brief_start_failure import BriefStartFailure

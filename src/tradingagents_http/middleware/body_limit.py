@@ -1,4 +1,4 @@
-"""The size of the body of a request."""
+"""The size limit of request bodies."""
 
 from collections.abc import Mapping
 
@@ -10,8 +10,11 @@ from tradingagents_http.errors import error_response
 
 
 class BodyLimit:
-    """Refuses bodies of more than `limit` bytes with 413: before anything is read where the length is announced, and
-    while it is read where not. `limits` sets other limits for single paths."""
+    """Refuses bodies of more than `limit` bytes with 413.
+
+    A body whose `Content-Length` exceeds the limit is refused unread; other bodies are refused while they are read.
+    `limits` sets other limits for single paths.
+    """
 
     def __init__(self, app: ASGIApp, *, limit: int, limits: Mapping[str, int]) -> None:
         self._app = app

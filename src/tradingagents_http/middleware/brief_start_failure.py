@@ -1,4 +1,4 @@
-"""A start that fails."""
+"""Failures of the start."""
 
 import sys
 
@@ -8,7 +8,7 @@ from tradingagents_core.errors import explained
 
 
 class BriefStartFailure:
-    """Lets the server say in one line why the application does not start, where the reason is one of `expected`."""
+    """Makes the server log one line instead of a traceback if the start fails with one of the `expected` errors."""
 
     def __init__(self, app: ASGIApp, *, expected: tuple[type[Exception], ...]) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Offers of another protocol."""
+"""Requests that offer an upgrade to another protocol."""
 
 from typing import Final
 
@@ -12,12 +12,12 @@ _CLOSE: Final[RawHeaders] = ((b"connection", b"close"),)
 
 
 class CloseAfterUpgrade:
-    """Lets no other request follow on a connection on which an upgrade to another protocol was offered.
+    """Closes the connection after a request that offers an upgrade to another protocol.
 
-    No upgrade is taken (RFC 9110, 7.8). But uvicorn on httptools stops to parse where one is offered: the body is lost,
-    and what arrives of it later is taken for the next request. So the answer closes the connection, and where a body
-    was announced and none has come, it is 400 and says why. `tradingagents serve` reads such requests as they are, and
-    offers of upgrades do not reach the application.
+    The service accepts no upgrade (RFC 9110, 7.8). But uvicorn on httptools stops parsing at the offer: the body is
+    lost, and bytes of the body that arrive later are parsed as the next request. So the response closes the connection.
+    If a body was announced but none arrived, the response is 400 and says why. `tradingagents serve` parses such
+    requests correctly and hides the offer from the application.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,4 +1,4 @@
-"""Compression."""
+"""Compression of responses."""
 
 import re
 from typing import Final
@@ -9,13 +9,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 GZIP_FROM_BYTES: Final = 1024
 
 GZIP_LEVEL: Final = 1
-"""The fastest; higher levels take several times as long for a few bytes less."""
+"""The fastest level. Higher levels take several times as long and save few bytes."""
 
 _NO_GZIP: Final = re.compile(rb"gzip\s*;\s*q=0(\.0*)?\s*(,|$)")
 
 
 class Gzip(GZipMiddleware):
-    """Compresses answers of `GZIP_FROM_BYTES` or more for clients that ask for it (RFC 9110, 12.5.3)."""
+    """Compresses responses of `GZIP_FROM_BYTES` or more for clients that accept gzip (RFC 9110, 12.5.3)."""
 
     def __init__(self, app: ASGIApp) -> None:
         super().__init__(app, minimum_size=GZIP_FROM_BYTES, compresslevel=GZIP_LEVEL)
@@ -29,5 +29,5 @@ class Gzip(GZipMiddleware):
 
 
 def _accepts_gzip(scope: Scope) -> bool:
-    said = b",".join(value for name, value in scope["headers"] if name == b"accept-encoding")
-    return b"gzip" in said and _NO_GZIP.search(said) is None
+    accepted = b",".join(value for name, value in scope["headers"] if name == b"accept-encoding")
+    return b"gzip" in accepted and _NO_GZIP.search(accepted) is None

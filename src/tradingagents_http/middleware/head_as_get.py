@@ -1,10 +1,10 @@
-"""Answers to HEAD."""
+"""HEAD requests."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HeadAsGet:
-    """Answers HEAD wherever GET is answered: the same head without the body (RFC 9110, 9.3.2)."""
+    """Answers HEAD like GET: the same status and headers without the body (RFC 9110, 9.3.2)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

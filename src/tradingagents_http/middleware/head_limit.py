@@ -1,4 +1,4 @@
-"""The size of the head of a request."""
+"""The size limits of headers, path and query."""
 
 from typing import Final
 
@@ -7,20 +7,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from tradingagents_http.errors import error_response
 
 HEAD_MAX_BYTES: Final = 64 * 1024
-"""Bytes that the headers of a request have at most."""
+"""The most bytes that the headers of a request may have."""
 
 HEAD_TOO_LONG: Final = f"The headers should have at most {HEAD_MAX_BYTES} bytes"
 
 TARGET_MAX_LENGTH: Final = 8 * 1024
-"""Characters that path and query of a request have at most: more than all parameters together can say."""
+"""The most characters that path and query of a request may have together. No valid request has as many."""
 
 
 class HeadLimit:
     """Refuses headers of more than `HEAD_MAX_BYTES` with 431, and path and query of more than
     `TARGET_MAX_LENGTH` with 414.
 
-    Plain uvicorn on httptools reads heads of any length, and the time that the application needs for some headers grows
-    with them.
+    Plain uvicorn on httptools has no such limits, and the application's time to read some headers grows with their
+    length.
     """
 
     def __init__(self, app: ASGIApp) -> None:

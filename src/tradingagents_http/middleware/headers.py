@@ -1,4 +1,4 @@
-"""Headers that are added to an answer on its way out."""
+"""Adding headers to responses."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -9,7 +9,7 @@ RawHeaders: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 
 def add_headers(send: Send, more: Callable[[RawHeaders], RawHeaders]) -> Send:
-    """A `send` that adds headers to the answer: those that `more` returns for the headers that the answer has."""
+    """A `send` that adds headers to the response: `more` returns them for the headers that the response has."""
 
     async def send_with_more(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -1,4 +1,4 @@
-"""Pages of other origins."""
+"""Cross-origin requests."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -14,14 +14,14 @@ METHODS: Final = ("GET", "HEAD", "POST", "PUT", "DELETE")
 """Methods that pages of other origins may use."""
 
 EXPOSED_HEADERS: Final = ("Location", "Retry-After", "WWW-Authenticate", "X-Request-ID")
-"""Headers of an answer that pages of other origins may read."""
+"""Response headers that pages of other origins may read."""
 
 
 class JsonCors(CORSMiddleware):
-    """Cross-origin requests (Fetch Standard, 3.2); a refused preflight is answered in JSON like every other error.
+    """Answers cross-origin requests (Fetch Standard, 3.2). A refused preflight is answered in JSON like other errors.
 
-    Pages of `origins` may read the answers and send the headers `allow_headers`, with the browser's credentials only
-    where that is allowed.
+    Pages of `origins` may read responses and send the headers `allow_headers`. They may use the browser's credentials
+    only with `allow_credentials`.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class JsonCors(CORSMiddleware):
         )
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """The answer to a preflight: 200 with what is allowed, or 400."""
+        """The response to a preflight: 200 with the allowed methods and headers, or 400."""
         response = super().preflight_response(request_headers)
         if response.status_code < 400:
             return response

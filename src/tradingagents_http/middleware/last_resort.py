@@ -1,4 +1,4 @@
-"""Failures that nothing else answers."""
+"""Exceptions that no handler answers."""
 
 import asyncio
 import logging
@@ -12,10 +12,10 @@ _log: Final = logging.getLogger(__name__)
 
 
 class LastResort:
-    """Answers 500 for an exception that nothing else answered, and logs it once with its trace.
+    """Answers exceptions that no handler has answered with 500, and logs each of them once with its traceback.
 
-    The log line has the id that goes out as `X-Request-ID`, for whoever reports the failure. A request that the server
-    cancels when it ends is answered with 503.
+    The log line contains the request id, which the client receives as `X-Request-ID` and can report. A request that
+    the server cancels during its shutdown is answered with 503.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -27,13 +27,13 @@ class LastResort:
             return
         started = False
 
-        async def send_and_note(message: Message) -> None:
+        async def send_and_record_start(message: Message) -> None:
             nonlocal started
             started = True
             await send(message)
 
         try:
-            await self._app(scope, receive, send_and_note)
+            await self._app(scope, receive, send_and_record_start)
         except asyncio.CancelledError:
             if started:
                 raise

@@ -1,4 +1,4 @@
-"""The ids of requests."""
+"""Request ids."""
 
 import re
 import secrets
@@ -12,15 +12,14 @@ _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
 def new_request_id() -> bytes:
-    """The id of a request that came without one: 16 random hexadecimal digits."""
+    """A new request id: 16 random hexadecimal digits."""
     return secrets.token_hex(8).encode()
 
 
 class RequestIds:
-    """Gives every request an id, and every answer the id of its request, as `X-Request-ID`.
+    """Gives every request an id, and returns the id in the response as `X-Request-ID`.
 
-    An id that the client or a proxy has sent is kept, where it is 1 to 128 letters, digits, dots, hyphens and
-    underscores.
+    An id from the client or a proxy is kept if it consists of 1 to 128 letters, digits, dots, hyphens and underscores.
     """
 
     def __init__(self, app: ASGIApp) -> None:

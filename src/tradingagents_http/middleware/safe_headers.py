@@ -1,4 +1,4 @@
-"""Headers for browsers and caches."""
+"""Security headers for browsers and caches."""
 
 from typing import Final
 
@@ -24,10 +24,10 @@ _FOR_PAGES: Final[RawHeaders] = (
 
 
 class SafeHeaders:
-    """Tells browsers and caches to do nothing with an answer but show it to whom it was sent.
+    """Adds headers that forbid browsers and caches unwanted uses of a response.
 
-    Answers of the API are not stored (RFC 9111, 5.2.2.5). The pages of the documentation may run the scripts that come
-    from here (Content Security Policy Level 3).
+    Responses of the API are not stored (RFC 9111, 5.2.2.5). The pages of the documentation may run scripts only from
+    this server or in the page itself (Content Security Policy Level 3).
     """
 
     def __init__(self, app: ASGIApp) -> None:

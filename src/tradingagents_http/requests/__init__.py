@@ -1,1 +1,1 @@
-"""How a request is read: its body, its credentials, where it comes from, its path and query."""
+"""Reading requests: body, credentials, client address, path and query."""

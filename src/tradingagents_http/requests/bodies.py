@@ -1,7 +1,7 @@
-"""How a body is read: which media type a route takes, in which encoding, and when it is parsed.
+"""Reading bodies: media type, encoding and parsing.
 
-FastAPI parses a JSON body before it resolves dependencies. Here the body stays unparsed until the caller is known, so a
-stranger's body costs no more than its bytes, and is answered with 401 whatever it holds.
+FastAPI parses a JSON body before it resolves dependencies. Here the body stays unparsed until the caller is known. So
+a body without a valid token costs no parsing, and the response is 401 whatever the body holds.
 """
 
 import json
@@ -24,21 +24,21 @@ FORM: Final = b"application/x-www-form-urlencoded"
 FORM_FIELDS_MAX: Final = 16
 
 CONTENT_TYPE_MAX_LENGTH: Final = 256
-"""More characters than a media type that is taken here has; the time to look at one grows with the square of them."""
+"""The most characters of `Content-Type`. Accepted values are shorter; the time to parse grows with the square."""
 
 JSON_FIELDS_MAX: Final = 32
-"""Fields that an object in a body may have: more than any has that is taken here."""
+"""The most fields of a JSON body. Every accepted body has fewer."""
 
 _CONTENT_MAX_BYTES: Final = PARAMETERS_MAX_BYTES + DESCRIPTION_MAX_LENGTH + NAME_MAX_LENGTH
-"""Characters that all fields of a strategy have at most, parameters as compact JSON."""
+"""The most characters of all fields of a strategy together, with parameters as compact JSON."""
 
 JSON_SEPARATORS_MAX: Final = _CONTENT_MAX_BYTES + 8 * JSON_FIELDS_MAX
-"""Braces, brackets, commas and colons that a body may have, wherever they stand. Time and memory to parse a body grow
-with the number of its values, and each but the first needs one of these."""
+"""The most opening braces and brackets, commas and colons in a body, also inside strings. Every value but the first
+needs one of these characters, and the number of values determines the time and memory to parse a body."""
 
 JSON_MAX_BYTES: Final = 6 * PARAMETERS_MAX_BYTES + 12 * (DESCRIPTION_MAX_LENGTH + NAME_MAX_LENGTH) + 8 * 1024
-"""Bytes that a body may have: all fields with every character escaped, which makes 6 bytes of a byte in parameters and
-12 of a character (RFC 8259, 7), and room for names and white space."""
+"""The most bytes of a body: all fields with every character escaped, and space for field names and white space. When
+escaped, a byte of the parameters takes 6 bytes, a character of another field takes 12 (RFC 8259, 7)."""
 
 LOGIN_BODY_MAX_BYTES: Final = 8 * 1024
 
@@ -46,26 +46,26 @@ _SEPARATORS: Final = (b"{", b"[", b",", b":")
 
 
 class _JsonText(bytes):
-    """A body that says it is JSON."""
+    """A body whose `Content-Type` is JSON."""
 
 
 class StrictRequest(Request):
-    """A request whose body is taken at its word: the media type has to be said, and the text has to be UTF-8."""
+    """A request whose body must be UTF-8 and have the right `Content-Type`."""
 
     async def json(self) -> bytes:
-        """The body as it came, marked as JSON where it says so; `parsed_json` parses it."""
+        """The unparsed body, marked if its `Content-Type` is JSON; `parsed_json` parses it."""
         body = await self.body()
-        return _JsonText(body) if self._says(JSON) else body
+        return _JsonText(body) if self._has_media_type(JSON) else body
 
     async def form(self, **_: Any) -> FormData:  # type: ignore[override]
         """The fields of an urlencoded form (WHATWG URL, 5.1), each at most once.
 
         Raises:
             HTTPException: 415 for another media type; 400 for a body that is not UTF-8, repeats a field or has too
-                many.
+                many fields.
         """
         body = await self.body()
-        if body and not self._says(FORM):
+        if body and not self._has_media_type(FORM):
             _refuse_media_type(FORM)
         try:
             fields = parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=FORM_FIELDS_MAX)
@@ -76,14 +76,14 @@ class StrictRequest(Request):
             raise HTTPException(400, "The form should hold each field once")
         return FormData(form)
 
-    def _says(self, media_type: bytes) -> bool:
-        said = self.headers.getlist("content-type")
-        if len(said) != 1 or self.headers.get("content-encoding", "identity") != "identity":
+    def _has_media_type(self, media_type: bytes) -> bool:
+        content_types = self.headers.getlist("content-type")
+        if len(content_types) != 1 or self.headers.get("content-encoding", "identity") != "identity":
             return False
-        if len(said[0]) > CONTENT_TYPE_MAX_LENGTH:
+        if len(content_types[0]) > CONTENT_TYPE_MAX_LENGTH:
             return False
-        name, options = parse_options_header(said[0])
-        # JSON knows no charset (RFC 8259, 11).
+        name, options = parse_options_header(content_types[0])
+        # The media type of JSON has no charset (RFC 8259, 11).
         return name == media_type and (name == JSON or options.get(b"charset", b"utf-8").lower() == b"utf-8")
 
 
@@ -104,13 +104,13 @@ class StrictRoute(APIRoute):
 def parsed_json(body: object) -> object:
     """The value of a JSON body (RFC 8259), for the schema of a route to validate.
 
-    Refuses what JSON does not know or other readers would take differently: NaN and infinities, a key that an object
-    holds twice, integers and nesting that no program reads. So many values or fields are refused, too, that no route
-    takes them, before each of them is looked at.
+    Refuses NaN and infinities, which JSON does not have; repeated keys of an object, which parsers treat differently;
+    and integers and nesting that are too long or too deep to parse. More values or fields than any route accepts are
+    refused, too, before they are validated one by one.
 
     Raises:
-        HTTPException: 415 for a body that does not say it is JSON, 400 for one that is not UTF-8.
-        PydanticCustomError: the text is not JSON, or holds too much.
+        HTTPException: 415 for another media type, 400 for a body that is not UTF-8.
+        PydanticCustomError: the text is not JSON, or holds too many values or fields.
     """
     if not isinstance(body, bytes):
         return body
@@ -140,7 +140,7 @@ def parsed_json(body: object) -> object:
 
 
 class _NotJson(ValueError):
-    """The text breaks a rule that `json.loads` does not know."""
+    """The text breaks a rule that `json.loads` does not check."""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

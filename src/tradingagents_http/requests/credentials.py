@@ -1,4 +1,4 @@
-"""The credentials of a request: its bearer token."""
+"""The bearer token of a request."""
 
 from typing import Final
 
@@ -16,10 +16,10 @@ _SEND_IT: Final = "send the header Authorization: Bearer TOKEN"
 
 
 class BearerToken(SecurityBase):
-    """Finds the caller whose bearer token comes with a request (RFC 6750, 2.1); else the answer is 401.
+    """Authenticates the caller by the bearer token of the request (RFC 6750, 2.1), or answers 401.
 
-    It also says in the document how the token is sent, and refuses the query parameters of routes that take none: one
-    dependency instead of three, since each costs time in every request.
+    This dependency also describes the token in the OpenAPI document, and refuses query parameters on routes that have
+    none. It is one dependency instead of three, since each dependency costs time in every request.
     """
 
     def __init__(self, authenticate: AuthenticateCall) -> None:
@@ -34,7 +34,7 @@ class BearerToken(SecurityBase):
         sent = [value for name, value in request.scope["headers"] if name == b"authorization"]
         if len(sent) > 1:
             raise HTTPException(400, "The Authorization header should be sent once")
-        # More than one blank may follow the scheme (RFC 9110, 11.4).
+        # More than one space may follow the scheme (RFC 9110, 11.4).
         scheme, _, token = sent[0].decode("latin-1").strip().partition(" ") if sent else ("", "", "")
         token = token.lstrip(" ")
         if scheme.lower() != "bearer" or not token:
@@ -46,7 +46,7 @@ class BearerToken(SecurityBase):
 
 
 def _fault(request: Request, scheme: str) -> str:
-    """What is wrong with a request that brings no token, and what to do; nothing is repeated that it said."""
+    """Why a request has no token, and what the client should do. No text of the request is repeated."""
     if scheme.lower() == "basic":
         return f"HTTP Basic is not taken here; log in at {LOGIN} and {_SEND_IT}"
     if scheme.lower() == "bearer":

@@ -1,4 +1,4 @@
-"""Query parameters of routes that take none."""
+"""Refusing query parameters on routes that have none."""
 
 from typing import Final
 from urllib.parse import parse_qsl
@@ -12,10 +12,10 @@ _PARAMETERS_MAX: Final = 100
 
 
 def refuse_query(request: Request) -> None:
-    """Refuse every query parameter, as routes that take some refuse those that they do not know.
+    """Refuse every query parameter, as routes with query parameters refuse unknown ones.
 
     Raises:
-        RequestValidationError: there is one.
+        RequestValidationError: the request has a query parameter.
     """
     query = request.scope["query_string"]
     if not query:
@@ -35,4 +35,4 @@ async def _refuse_query(request: Request) -> None:
 
 
 NO_QUERY: Final = Depends(_refuse_query)
-"""What a route without a token depends on to refuse every query parameter; `BearerToken` does so for the others."""
+"""The dependency that refuses query parameters on routes without a token; `BearerToken` does so on other routes."""

@@ -1,7 +1,7 @@
-"""The routes of the API, one module a subject: each makes a router in front of a given core.
+"""The routes of the API, one module a subject. Each module makes a router over a given core.
 
-A route asks the framework for its input alone. What every route of an application shares comes from its router's maker,
-since each thing that the framework has to find for a request costs as much as a tenth of the request.
+FastAPI dependencies provide only the input of a request. Objects that requests share are passed to the function that
+makes the router: each dependency that FastAPI resolves costs up to a tenth of the time of a request.
 """
 
 from typing import Any, Final
@@ -11,11 +11,11 @@ from fastapi import APIRouter
 from tradingagents_http.requests.bodies import StrictRoute
 
 OPEN_TO_ALL: Final[dict[str, Any]] = {"security": []}
-"""What the document says of an operation that needs no token."""
+"""Marks an operation in the OpenAPI document as open to callers without a token."""
 
 
 def new_router(*, tag: str, prefix: str = "", route_class: type[StrictRoute] = StrictRoute) -> APIRouter:
-    """A router whose operations are named after their functions, and whose requests are taken at their word."""
+    """A router with operation ids from function names, and with strictly read requests (`StrictRequest`)."""
     return APIRouter(
         prefix=prefix, tags=[tag], route_class=route_class, generate_unique_id_function=lambda route: route.name
     )

@@ -1,4 +1,4 @@
-"""Logging in."""
+"""The login."""
 
 from collections.abc import Mapping
 from typing import Annotated, Final
@@ -26,7 +26,7 @@ _DETAILS: Final[Mapping[int, object]] = {
 
 
 def routes(core: UseCases, client_address: ClientAddresses) -> APIRouter:
-    """The route to a token; `client_address` tells from where a login comes."""
+    """The route that issues tokens. `client_address` finds the address of the client."""
     router = new_router(tag="Authentication", route_class=TokenRoute)
 
     @router.post(

@@ -1,4 +1,4 @@
-"""Whether the service runs."""
+"""The health check."""
 
 from fastapi import APIRouter
 
@@ -10,7 +10,7 @@ from tradingagents_http.schemas.health import Health
 
 
 def routes() -> APIRouter:
-    """The route that asks nothing of the core."""
+    """The route of the health check. It does not use the core."""
     router = new_router(tag="Health")
 
     @router.get(

@@ -1,4 +1,4 @@
-"""Your strategies."""
+"""The strategies of the caller."""
 
 from functools import partial
 from typing import Annotated, Final
@@ -31,7 +31,7 @@ _NAME_TOO_SHORT: Final = problem("body", "name", msg="string should have at leas
 
 
 def routes(core: UseCases) -> APIRouter:
-    """The routes to a user's strategies."""
+    """The routes for the strategies of the caller."""
     router = new_router(tag="Strategies", prefix=STRATEGIES)
     credentials = Security(BearerToken(core.authentication.authenticate))
     room = PageRoom()

@@ -1,10 +1,10 @@
-"""What requests and answers look like on the wire, one module a subject. Limits are the domain's."""
+"""The schemas of requests and responses, one module a subject. Limits come from the domain."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Answer(BaseModel):
-    """What every answer in JSON has in common."""
+    """The common base of all JSON responses."""
 
-    # Always all of these fields. A client should pass over others, which a later version may send.
+    # A response always has all of its fields. Clients should ignore other fields, which a later version may add.
     model_config = ConfigDict(from_attributes=True, json_schema_serialization_defaults_required=True)

@@ -1,4 +1,4 @@
-"""Logging in."""
+"""The login."""
 
 from typing import Annotated, Literal
 

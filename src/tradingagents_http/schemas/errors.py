@@ -1,4 +1,4 @@
-"""Errors."""
+"""Error responses."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Whether the service runs."""
+"""The health check."""
 
 from typing import Annotated, Literal
 

@@ -33,9 +33,9 @@ from tradingagents_http.requests.bodies import parsed_json
 from tradingagents_http.requests.plain_values import plain_boolean, plain_integer
 from tradingagents_http.schemas import Answer
 
-# For the document only: the domain checks these rules, and says which one is broken. Generators copy the patterns into
-# the source of many languages, where a line separator written out would end the line. ECMA 262 alone takes U+FEFF for
-# white space.
+# For the document only: the domain checks these rules, and reports which rule is broken. The patterns use escapes:
+# code generators copy them into source code, where a literal line separator would end the line. Only ECMA 262 counts
+# U+FEFF as white space.
 _CONTROL: Final = r"\x00-\x1f\x7f-\x9f"
 NAME_PATTERN: Final = rf"^[^{_CONTROL}]*([^\s{_CONTROL}]|\ufeff)[^{_CONTROL}]*$"
 DESCRIPTION_PATTERN: Final = r"^[^\x00]*$"
@@ -47,7 +47,7 @@ def _parameters(value: object) -> Parameters:
     try:
         return Parameters(value)
     except InvalidInput as error:
-        # As pydantic's own, so that it is reported together with what else is wrong with the body.
+        # As an error of Pydantic, so that it is reported together with other errors of the body.
         raise PydanticCustomError(error.rule, "{message}", {"message": str(error)}) from None
 
 
@@ -78,7 +78,7 @@ Name = Annotated[
     _ABOUT_NAME,
 ]
 
-# One schema with two types: generators make a class of its own of each alternative that has limits.
+# One schema with two types: code generators make a separate class for each alternative of `anyOf` that has limits.
 Description = Annotated[
     Annotated[str, Field(max_length=DESCRIPTION_MAX_LENGTH)] | None,
     _ABOUT_DESCRIPTION,
@@ -112,10 +112,10 @@ class StrategyCreate(BaseModel):
     is_active: IsActive = True
 
     def content(self) -> StrategyContent:
-        """What the domain makes of it.
+        """The domain object.
 
         Raises:
-            InvalidInput: a field breaks a rule that the schema does not know.
+            InvalidInput: a field breaks a rule that the schema does not check.
         """
         return StrategyContent(
             name=self.name, description=self.description, parameters=self.parameters, is_active=self.is_active
@@ -130,7 +130,7 @@ class StrategyUpdate(TypedDict, total=False):
     description: Description
     parameters: ParametersIn
     is_active: IsActive
-    # Ignored, so that what GET answered can be sent back. Clients are not offered them.
+    # Ignored, so that a client can send back the response of GET. The document does not show these fields.
     id: SkipJsonSchema[Any]
     created_at: SkipJsonSchema[Any]
     updated_at: SkipJsonSchema[Any]
@@ -168,7 +168,7 @@ StrategyUpdateBody = Annotated[
 
 
 def changes(update: StrategyUpdate) -> StrategyChanges:
-    """The changes that an update asks for, without the fields that cannot be changed."""
+    """The changes of an update, without the fields that cannot be changed."""
     return cast(
         StrategyChanges, {field: value for field, value in update.items() if field in StrategyChanges.__annotations__}
     )
@@ -191,7 +191,7 @@ class PageQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    # The document says the maximum as a format, since JavaScript reads the number itself as another one.
+    # The document states the maximum as a format, since JavaScript would round the number.
     skip: Annotated[
         int,
         Field(ge=0, le=INTEGER_MAX, description="Pagination offset."),

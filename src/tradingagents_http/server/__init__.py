@@ -1,1 +1,1 @@
-"""How the application is served: uvicorn, its connections held to HTTP/1.1 (RFC 9112) and to time limits."""
+"""The server: uvicorn with strict HTTP/1.1 (RFC 9112) and time limits."""

@@ -1,4 +1,4 @@
-"""Which bytes of a connection belong to which request."""
+"""Framing: which bytes of a connection belong to which request."""
 
 import json
 from typing import Final
@@ -15,13 +15,13 @@ _FRAMING: Final = (b"content-length", b"transfer-encoding")
 
 
 class FramedRequests(HttpToolsProtocol):
-    """A connection of uvicorn's on httptools, on which the end of each request is where RFC 9112 says.
+    """uvicorn's connection on httptools, with the end of each request as RFC 9112 defines it.
 
     * An offered upgrade is ignored (RFC 9110, 7.8): the body is read, and the next request follows. httptools alone
-      would take the body for another protocol, and uvicorn what is left of it for the next request.
-    * Trailer fields are ignored (RFC 9110, 6.5.1), and bounded like a head.
-    * What is not HTTP is answered with 400, too long a head with 431, both in JSON, and the connection is closed. Where
-      an earlier request is still being answered, its answer is the last one instead. Nothing is executed after that.
+      would stop at the body as another protocol, and uvicorn would parse the rest of the body as the next request.
+    * Trailer fields are ignored (RFC 9110, 6.5.1). They have the same size limit as headers.
+    * Invalid HTTP is answered with 400 and too long headers with 431, both in JSON, and the connection is closed. If an
+      earlier request is still being answered, that response is the last one instead. No later request is executed.
     """
 
     _receiving = False
@@ -30,7 +30,7 @@ class FramedRequests(HttpToolsProtocol):
     _running: RequestResponseCycle | None = None
 
     def data_received(self, data: bytes) -> None:
-        """Take what has come from the client."""
+        """Parse bytes from the client."""
         self._unset_keepalive_if_required()
         self._bytes_without_progress += len(data)
         try:
@@ -44,7 +44,7 @@ class FramedRequests(HttpToolsProtocol):
     def refuse(self, status: int, detail: str) -> None:
         """Answer the request that is being read with an error, and close the connection.
 
-        Where an earlier request is still being answered, the connection is closed after that answer instead.
+        If an earlier request is still being answered, close the connection after that response instead.
         """
         own = self.cycle if self._receiving and is_in_body(self) else None
         if own is not None and self.pipeline and self.pipeline[0][0] is own:
@@ -61,29 +61,29 @@ class FramedRequests(HttpToolsProtocol):
         self.transport.close()
 
     def on_message_begin(self) -> None:
-        """Begin a request."""
+        """Start a request."""
         if not self._resuming:
             self._receiving = True
             self._bytes_without_progress = 0
             super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; a trailer, or the offer of an upgrade, is left out."""
+        """Add a header to the request. Trailer fields and `Upgrade` are ignored."""
         if not is_in_body(self) and name.lower() != b"upgrade":
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Have the application begin its work."""
+        """Start the application."""
         if not self._resuming:
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of the body."""
+        """Pass a part of the body to the application."""
         self._bytes_without_progress = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """End a request, unless its body has been left to another protocol."""
+        """End a request, unless httptools has stopped before its body because of an offered upgrade."""
         if not self.parser.should_upgrade():
             self._receiving = False
             super().on_message_complete()
@@ -95,10 +95,10 @@ class FramedRequests(HttpToolsProtocol):
                 return
             except httptools.HttpParserUpgrade as offered:
                 data = data[offered.args[0] :]
-                self._resume_after_offer()
+                self._resume_after_offered_upgrade()
 
-    def _resume_after_offer(self) -> None:
-        """Go on with a parser that has seen the same request without the offer."""
+    def _resume_after_offered_upgrade(self) -> None:
+        """Continue with a parser that has seen the same request without the offered upgrade."""
         self.parser = httptools.HttpRequestParser(self)
         framing = [b"%s: %s\r\n" % (name, value) for name, value in self.headers if name in _FRAMING]
         self._resuming = True

@@ -1,4 +1,4 @@
-"""Serving the application as the command line asks for it."""
+"""Running the server."""
 
 import os
 import signal
@@ -17,38 +17,38 @@ from uvicorn.supervisors import ChangeReload, Multiprocess
 from tradingagents_http.server.limits import LimitedRequests
 
 END_SECONDS: Final = 5
-"""How long a worker may take to end after its grace time, before it is killed."""
+"""How long a worker may run past its grace time before it is killed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServerOptions:
-    """How the application is served. Times are in seconds."""
+    """Options of the server. Times are in seconds."""
 
     host: str = "127.0.0.1"
     port: int = 8000
     uds: Path | None = None
-    """A Unix domain socket to listen on, in place of host and port."""
+    """A Unix domain socket to listen on, instead of host and port."""
     workers: int = 1
-    """Processes that serve."""
+    """The number of server processes."""
     reload: bool = False
-    """Whether to start again when a source file changes."""
+    """Whether to restart when a source file changes."""
     keep_alive: int = 75
-    """How long a connection without requests stays open: longer than common proxies and clients keep it (nginx 60)."""
+    """How long an idle connection stays open: longer than in common proxies and clients (nginx 60)."""
     request_timeout: float = 30
     """How long a request may take to arrive."""
     graceful_timeout: int = 10
-    """How long requests may go on once the server has been asked to end."""
+    """How long running requests may continue after the server is told to stop."""
     limit_concurrency: int | None = None
-    """Requests that a process answers at once; more are answered with 503."""
+    """The most concurrent requests of a process; further requests are answered with 503."""
     access_log: bool = False
     """Whether every request is logged."""
 
 
 def serve(application: str, options: ServerOptions) -> None:
-    """Serve the application at this import path until a signal (SIGTERM, SIGINT) asks to end.
+    """Serve the application at this import path until SIGTERM or SIGINT.
 
     Raises:
-        SystemExit: the start has failed, with a status other than 0; the reason has been logged.
+        SystemExit: the start has failed; the status is not 0, and the reason has been logged.
     """
     config = Config(
         application,
@@ -60,7 +60,7 @@ def serve(application: str, options: ServerOptions) -> None:
         http=partial(LimitedRequests, request_timeout=options.request_timeout),  # type: ignore[arg-type]
         access_log=options.access_log,
         server_header=False,
-        # The application reads what TRUSTED_PROXIES say itself.
+        # The application reads `X-Forwarded-For` itself, as TRUSTED_PROXIES says.
         proxy_headers=False,
         limit_concurrency=options.limit_concurrency,
         timeout_keep_alive=options.keep_alive,
@@ -71,7 +71,7 @@ def serve(application: str, options: ServerOptions) -> None:
 
 
 def _serve_on_socket(config: Config, path: Path) -> bool:
-    _remove_left_socket(path)
+    _remove_stale_socket(path)
     listener = config.bind_socket()
     try:
         return _serve(config, listener)
@@ -80,7 +80,7 @@ def _serve_on_socket(config: Config, path: Path) -> bool:
 
 
 def _serve(config: Config, listener: socket.socket | None = None) -> bool:
-    """Whether the start has succeeded, told after the end."""
+    """Serve until the end, and return whether the start succeeded."""
     server = Server(config)
     if config.should_reload:
         ChangeReload(config, target=server.run, sockets=[listener or config.bind_socket()]).run()
@@ -89,27 +89,27 @@ def _serve(config: Config, listener: socket.socket | None = None) -> bool:
         workers = _Workers(config, sockets=[listener or config.bind_socket()])
         workers.run()
         return workers.started
-    # uvicorn sends itself again the signal that has ended it, which would end the process here and now.
-    signal.signal(signal.SIGTERM, _end)
+    # At its end uvicorn raises the signal again, which would kill the process at once.
+    signal.signal(signal.SIGTERM, _exit_normally)
     with suppress(KeyboardInterrupt):
         server.run([listener] if listener else None)
     return server.started
 
 
-def _end(*_: object) -> None:
+def _exit_normally(*_: object) -> None:
     sys.exit(0)
 
 
 class _Workers(Multiprocess):
-    """uvicorn's worker processes, of which none is waited for without end."""
+    """uvicorn's worker processes, with a limit on the wait for their end."""
 
     @property
     def started(self) -> bool:
-        """Whether no worker has failed to start."""
+        """Whether every worker has started."""
         return all(process.exitcode != STARTUP_FAILURE for process in self.processes)
 
     def join_all(self) -> None:
-        """Wait until every worker has ended, and kill those that do not."""
+        """Wait for every worker to end, and kill workers that take too long."""
         grace = self.config.timeout_graceful_shutdown or 0
         for process in self.processes:
             process.process.join(grace + END_SECONDS)
@@ -118,8 +118,8 @@ class _Workers(Multiprocess):
         super().join_all()
 
 
-def _remove_left_socket(path: Path) -> None:
-    """Remove the socket of a server that was killed. One on which somebody listens stays, and binding to it fails."""
+def _remove_stale_socket(path: Path) -> None:
+    """Remove the socket of a killed server. The socket of a running server stays, and binding to it fails."""
     if not path.is_socket():
         return
     with socket.socket(socket.AF_UNIX) as client, suppress(OSError):

@@ -1,23 +1,23 @@
-"""Fields that come after a body."""
+"""Trailer fields: headers after the body."""
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-_take_header = HttpToolsProtocol.on_header
+_add_header = HttpToolsProtocol.on_header
 
 
 def ignore_trailers() -> None:
-    """Have uvicorn ignore the trailer fields of requests, in this whole process, where it parses with httptools.
+    """Make uvicorn on httptools ignore the trailer fields of requests, in the whole process.
 
-    It would take them for headers of the request (RFC 9110, 6.5.1, forbids that): a client behind a proxy could say
-    there what the proxy has removed or set in the headers, `X-Forwarded-For` above all. An application cannot see the
-    difference, so that this is the one place to make it.
+    uvicorn treats trailer fields as headers, which RFC 9110, 6.5.1, forbids: a client behind a proxy could send headers
+    that the proxy removes or sets, above all `X-Forwarded-For`. The application cannot tell trailer fields from
+    headers, so they must be removed here.
     """
     HttpToolsProtocol.on_header = _ignore_trailer  # type: ignore[method-assign]
 
 
 def _ignore_trailer(self: HttpToolsProtocol, name: bytes, value: bytes) -> None:
     if not is_in_body(self):
-        _take_header(self, name, value)
+        _add_header(self, name, value)
 
 
 def is_in_body(protocol: HttpToolsProtocol) -> bool:
