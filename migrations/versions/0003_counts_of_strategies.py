@@ -143,7 +143,7 @@ def upgrade() -> None:
         for function, trigger in ON_POSTGRESQL.values():
             op.execute(function)
             op.execute(trigger)
-    # The triggers count all strategies that are added from here on.
+    # After the triggers were created, no strategy is added uncounted.
     op.execute(COUNT_EXISTING_STRATEGIES)
 
 

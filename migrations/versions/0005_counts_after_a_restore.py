@@ -1,4 +1,4 @@
-"""Counts of strategies that are right after a restore, with any search_path and with the data in any parts.
+"""Counts of strategies that stay right when a dump is restored, with any search_path and in any parts.
 
 Revision: 0005
 Follows: 0004
@@ -17,7 +17,7 @@ depends_on = None
 oldest_revision = "0003"
 oldest_version = "1.0.0"
 
-# A restore of the data alone left strategies uncounted, or counted twice.
+# A restore of the data alone left strategies uncounted, or counted them twice.
 CORRECT_COUNTS = """
 UPDATE users SET
   strategy_count = (SELECT count(*) FROM strategies WHERE owner_id = users.id),
@@ -103,7 +103,7 @@ END
         for name, body in COUNTING.items():
             define(name, body, in_schema_of_table=True)
         define("count_strategies_of_added_users", ADDED_USER, in_schema_of_table=True)
-        # CREATE TRIGGER waits for running transactions, and blocks new users until the counts have been corrected.
+        # Its lock waits for transactions that add strategies, and blocks others until the counts have been corrected.
         op.execute("""
 CREATE TRIGGER count_strategies_of_added_users BEFORE INSERT ON users
 FOR EACH ROW WHEN (NEW.strategy_count <> 0 OR NEW.active_strategy_count <> 0)

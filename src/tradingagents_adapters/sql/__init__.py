@@ -25,7 +25,7 @@ def open_checked_database(options: DatabaseOptions, *, migrates: bool) -> Databa
 
 
 async def migrate(options: DatabaseOptions, *, to: str | None = None, may_drop: bool = False) -> None:
-    """Migrate the schema to a revision, or to the newest. Processes that migrate at once run one after another.
+    """Migrate the schema to a revision, or to the newest. Concurrent migrations run one after another.
 
     Without a revision, a newer schema on which this version may run is left unchanged.
 
@@ -56,7 +56,7 @@ class _SchemaCheck:
         is_empty = await find_revision(database) is None
         if is_empty:
             await check_no_tables(database)
-        # A file that replaces the database while the service runs must not be migrated into an empty database.
+        # An empty file that replaces the database while the service runs must not be migrated.
         migrates = self._migrates and not (self._has_passed and is_empty)
         await check_schema(database, (lambda: migrate(self._options)) if migrates else None)
         await check_access(database)

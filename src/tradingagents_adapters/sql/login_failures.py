@@ -18,8 +18,8 @@ def _count(insert: Any) -> Insert:
     before = login_failures.c
     one: ColumnElement[int] = literal_column("1", Integer)
     keys = each_of("keys", before.key.type)
-    # Statements that count under the same keys lock their rows in the same order, and do not deadlock. On SQLite the
-    # clause prevents that the parser takes the ON of ON CONFLICT for the ON of a join.
+    # Statements that count under the same keys lock their rows in this order, and do not deadlock. Without the clause,
+    # SQLite's parser would take the ON of ON CONFLICT for the ON of a join.
     each = select(keys.c.value, one, bindparam("at", type_=before.last_at.type)).order_by(keys.c.value)
     added = insert(login_failures).from_select(["key", "failures", "last_at"], each)
     counted: Insert = added.on_conflict_do_update(

@@ -54,7 +54,7 @@ def may_be_ours(columns: Iterable[tuple[str, str]]) -> bool:
 def is_our_version_table(revisions: Iterable[str], columns: Iterable[tuple[str, str]]) -> bool:
     """Whether a table `alembic_version` with these revisions is ours, in a database with these columns.
 
-    All its revisions are ours and before 0006, and the columns include those that the newest of the revisions has.
+    All its revisions are numbers before 0006, and the columns include those of the newest of these revisions.
     """
     found = sorted(revisions)
     if not found or not all(

@@ -20,7 +20,7 @@ from tradingagents_adapters.sql.version_table import current_revision
 
 
 async def migrate(options: DatabaseOptions, *, to: str | None = None, may_drop: bool = False) -> None:
-    """Migrate the schema to a revision, or to the newest. Processes that migrate at once run one after another.
+    """Migrate the schema to a revision, or to the newest. Concurrent migrations run one after another.
 
     Raises:
         ConfigurationError: this version does not know the revision, or does not know that of the schema.
