@@ -1,5 +1,5 @@
 # The commands of this project; `make` alone lists them. They need Python 3.11 or later and make, nothing else.
-# PYTHON names the one that .venv is made with; remove .venv to have it made with another.
+# PYTHON names the Python for a new .venv. To use another Python, remove .venv first.
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -15,10 +15,10 @@ help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: $(READY) ## Make .venv with the locked dependencies
+setup: $(READY) ## Install the locked dependencies into .venv
 
 .PHONY: run
-run: $(READY) .env ## Serve on 127.0.0.1:8000 (PORT=...), with the document's account on a database that has none
+run: $(READY) .env ## Serve on 127.0.0.1:8000 (PORT=...); creates the account of the README if there is none
 	@echo SecurePassword123 | $(BIN)/tradingagents users create user@example.com --password-stdin --if-none
 	$(BIN)/tradingagents serve --host 127.0.0.1 --port $(PORT)
 
@@ -27,7 +27,7 @@ test: $(READY) ## Run every test
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 .PHONY: check
-check: $(READY) format-check lint types boundaries test ## Format, lint, types, boundaries, tests: what CI checks
+check: $(READY) format-check lint types boundaries test ## Check format, lint, types, boundaries and tests, as CI does
 
 .PHONY: format
 format: $(READY) ## Format the code
@@ -39,15 +39,15 @@ format-check: $(READY)
 	$(BIN)/ruff format --check
 
 .PHONY: lint
-lint: $(READY) ## Look for mistakes in the code
+lint: $(READY) ## Check the code with ruff
 	$(BIN)/ruff check
 
 .PHONY: types
-types: $(READY) ## Check the types of src, strictly
+types: $(READY) ## Check the types of src with mypy
 	$(BIN)/mypy
 
 .PHONY: boundaries
-boundaries: $(READY) ## Check who imports whom
+boundaries: $(READY) ## Check the imports between packages
 	$(BIN)/lint-imports
 
 .PHONY: bench
@@ -63,7 +63,7 @@ soak: $(READY) ## Watch memory, connections and latencies under load for ten min
 	$(BENCHMARKS) soak --seconds $(SECONDS)
 
 .PHONY: audit
-audit: $(READY) ## Ask the public list of known weaknesses about the locked dependencies
+audit: $(READY) ## Check the locked dependencies for known vulnerabilities
 	$(BIN)/python -m pip install --quiet pip-audit
 	$(BIN)/pip-audit --require-hashes --requirement requirements/runtime.txt
 
@@ -72,7 +72,7 @@ wheel: $(READY) ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
 
 .PHONY: lock
-lock: $(READY) ## Resolve the newest dependencies and lock them with their hashes
+lock: $(READY) ## Lock the newest versions of all dependencies, with hashes
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile $(LOCK_OPTIONS) --output-file requirements/runtime.txt pyproject.toml
 	$(BIN)/uv pip compile $(LOCK_OPTIONS) --output-file requirements/dev.txt --group dev pyproject.toml
