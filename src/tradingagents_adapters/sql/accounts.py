@@ -1,7 +1,7 @@
 """Accounts in an SQL database: each method of a repository is one statement."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, insert, select, update
 from tradingagents_adapters.sql.columns import column_parameters, known_id
 from tradingagents_adapters.sql.database import Database
 from tradingagents_adapters.sql.drivers.driver import Row
-from tradingagents_adapters.sql.errors import ConstraintBroken
+from tradingagents_adapters.sql.errors import refused_by
 from tradingagents_adapters.sql.tables import unique_constraint, users
 from tradingagents_adapters.sql.transaction import RowLock, Transaction
 from tradingagents_core.domain.accounts import User
@@ -59,7 +59,7 @@ class _SqlUserRepository(UserRepository):
 
     async def replace(self, user: User) -> None:
         self._check_is_locked(user.id)
-        with _refusing_email(user.email):
+        with refused_by(_EMAIL_UNIQUE, EmailTaken(user.email)):
             await self._transaction.fetch(_REPLACE, user_id=user.id, **_columns(user))
 
     def _check_is_locked(self, user_id: int) -> None:
@@ -87,26 +87,11 @@ class SqlAccountStore(AccountStore):
 
     async def add_user(self, *, email: str, password_hash: str, at: datetime) -> User:
         at = at.astimezone(UTC)
-        with _refusing_email(email):
+        with refused_by(_EMAIL_UNIQUE, EmailTaken(email)):
             rows = await self._database.write(
                 _ADD, email=email, password_hash=password_hash, is_active=True, created_at=at, updated_at=at
             )
         return User(id=rows[0]["id"], email=email, password_hash=password_hash, created_at=at, updated_at=at)
-
-
-@contextmanager
-def _refusing_email(email: str) -> Iterator[None]:
-    """A block with a statement that sets the e-mail of a user.
-
-    Raises:
-        EmailTaken: another user has the e-mail.
-    """
-    try:
-        yield
-    except ConstraintBroken as error:
-        if error.constraint != _EMAIL_UNIQUE:
-            raise
-        raise EmailTaken(email) from error
 
 
 def _user(row: Row, read_time: Callable[[Any], datetime]) -> User:

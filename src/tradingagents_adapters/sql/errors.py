@@ -2,7 +2,8 @@
 
 import re
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 import asyncpg
@@ -82,6 +83,17 @@ class ConstraintBroken(Exception):
     def __init__(self, constraint: str | None) -> None:
         super().__init__(constraint)
         self.constraint = constraint
+
+
+@contextmanager
+def refused_by(constraint: str, refusal: Exception) -> Iterator[None]:
+    """A block that raises `refusal` where this constraint refuses a statement."""
+    try:
+        yield
+    except ConstraintBroken as error:
+        if error.constraint != constraint:
+            raise
+        raise refusal from error
 
 
 class TableMissing(Exception):

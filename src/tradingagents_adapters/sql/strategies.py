@@ -1,7 +1,7 @@
 """Owners' strategies in an SQL database: each method of a repository is one round trip."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final
@@ -11,7 +11,7 @@ from sqlalchemy import Select, bindparam, select, true
 from tradingagents_adapters.sql.columns import known_id
 from tradingagents_adapters.sql.database import Database
 from tradingagents_adapters.sql.drivers.driver import Row
-from tradingagents_adapters.sql.errors import ConstraintBroken
+from tradingagents_adapters.sql.errors import refused_by
 from tradingagents_adapters.sql.strategy_changes import CONTENT, STRATEGY_CHANGES
 from tradingagents_adapters.sql.tables import owners, strategies, unique_constraint
 from tradingagents_adapters.sql.transaction import RowLock, Transaction
@@ -94,7 +94,7 @@ class _SqlStrategyRepository(StrategyRepository):
 
     async def add(self, content: StrategyContent, *, at: datetime) -> Strategy:
         at = at.astimezone(UTC)
-        with _refusing_name(content.name):
+        with refused_by(_NAME_UNIQUE, StrategyNameTaken(content.name)):
             rows = await self._fetch(
                 *self._changes.add, of_owner=self._owner_id, **_columns(content), created_at=at, updated_at=at
             )
@@ -103,7 +103,7 @@ class _SqlStrategyRepository(StrategyRepository):
     async def replace(self, strategy: Strategy) -> None:
         if strategy.owner_id != self._owner_id:
             raise StrategyNotFound(strategy.id)
-        with _refusing_name(strategy.name):
+        with refused_by(_NAME_UNIQUE, StrategyNameTaken(strategy.name)):
             replaced = await self._fetch(
                 *self._changes.replace,
                 of_owner=self._owner_id,
@@ -155,21 +155,6 @@ class SqlStrategyStore(StrategyStore):
 
 def _insert_owner(owner_id: int) -> str:
     return f"INSERT INTO {owners.name} VALUES ({owner_id:d}, 0, 0) ON CONFLICT DO NOTHING"  # noqa: S608
-
-
-@contextmanager
-def _refusing_name(name: str) -> Iterator[None]:
-    """A block with a statement that sets the name of a strategy.
-
-    Raises:
-        StrategyNameTaken: another strategy of the owner has the name.
-    """
-    try:
-        yield
-    except ConstraintBroken as error:
-        if error.constraint != _NAME_UNIQUE:
-            raise
-        raise StrategyNameTaken(name) from error
 
 
 def _strategy(row: Row, owner_id: int, read_time: Callable[[Any], datetime]) -> Strategy:
