@@ -1,1 +1,1 @@
-"""How fast the service is, as ratios to what its parts allow and to the ordinary way of writing it."""
+"""The speed of the service, compared with the speed of its parts and of an ordinary implementation."""

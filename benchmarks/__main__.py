@@ -1,4 +1,4 @@
-"""Measures the service and prints what comes of it: `python -m benchmarks --help`."""
+"""Measures the service and prints the results: `python -m benchmarks --help`."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -28,13 +28,13 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 @app.callback()
 def main() -> None:
-    """Measure how fast the service is, and what it takes. The exit status is 1 if an answer was wrong."""
+    """Measure the speed and the footprint of the service. The exit status is 1 if a response was wrong."""
     load.check_installed()
 
 
 @app.command("all")
 def measure_all() -> None:
-    """Measure throughput, logins, growth, footprint and levers, and keep the tables in docs/performance.md."""
+    """Measure throughput, logins, growth, footprint and levers, and write the tables to docs/performance.md."""
     with servers() as both:
         parts = (part.measured(both, part.PACE) for part in PARTS.values())
         report.keep(_shown(chain([report.facts(both)], *parts)))
@@ -42,7 +42,7 @@ def measure_all() -> None:
 
 @app.command("quick")
 def measure_quick() -> None:
-    """Throughput in a hurry."""
+    """Measure throughput in one short round."""
     with servers() as both:
         _shown(throughput.measured(both, Pace(rounds=1, seconds=1), quick=True))
 
@@ -51,7 +51,7 @@ def measure_quick() -> None:
 def measure_only(
     part: Annotated[Part, typer.Argument(help="What to measure.")], rounds: Rounds = None, seconds: Seconds = None
 ) -> None:
-    """Measure one of those, and print it."""
+    """Measure one part, and print its tables."""
     module = PARTS[part]
     with servers() as both:
         _shown(module.measured(both, _pace(module.PACE, rounds, seconds)))
@@ -59,16 +59,18 @@ def measure_only(
 
 @app.command("standing-back")
 def measure_standing_back(rounds: Rounds = None, seconds: Seconds = None) -> None:
-    """How the thread that hashes passwords should be scheduled, with cores that are idle and busy."""
+    """Compare schedules of the threads that hash passwords, on idle and on busy cores."""
     with servers() as both:
         _shown(standing_back.measured(both, _pace(standing_back.PACE, rounds, seconds)))
 
 
 @app.command("against")
 def measure_against(
-    commit: Annotated[str, typer.Argument(help="How git calls it.")], rounds: Rounds = None, seconds: Seconds = None
+    commit: Annotated[str, typer.Argument(help="A git commit.")],
+    rounds: Rounds = None,
+    seconds: Seconds = None,
 ) -> None:
-    """Throughput of another commit beside that of the files as they are now."""
+    """Compare the throughput of another commit with that of the current files."""
     with servers() as both:
         _shown(against.measured(both, _pace(against.PACE, rounds, seconds), commit))
 
@@ -77,7 +79,7 @@ def measure_against(
 def watch(
     seconds: Annotated[int, typer.Option(help="How long.", min=soak.SECONDS_MIN)] = soak.SECONDS,
 ) -> None:
-    """Whether memory, connections, open files and latencies stay flat under load. The exit status is 1 if not."""
+    """Check that memory, connections, open files and latencies stay flat under load. If not, the exit status is 1."""
     with servers() as both:
         watched = soak.watch(both, seconds)
     judged = {kind: soak.judge(samples) for kind, samples in watched.items()}
@@ -91,7 +93,7 @@ def _pace(usual: Pace, rounds: int | None, seconds: int | None) -> Pace:
 
 
 def _shown(blocks: Iterable[str]) -> str:
-    """Print the blocks, each as soon as it is there; all of them together."""
+    """Print each block as soon as it is ready, and return all blocks as one text."""
     shown = []
     for block in blocks:
         typer.echo(f"{block}\n")

@@ -1,4 +1,4 @@
-"""Throughput of the service as it was at another commit and as it is now: what the changes since then are worth."""
+"""Throughput of the service at another commit and now: the effect of the changes in between."""
 
 import subprocess
 import sys
@@ -22,9 +22,9 @@ PACE: Final = Pace(rounds=6, seconds=1)
 
 
 def measured(servers: Sequence[Server], pace: Pace, commit: str) -> Iterator[str]:
-    """What comes of it, part by part.
+    """The tables, as soon as each is measured.
 
-    The service of the other commit runs on the packages that are installed now, and on its own schema.
+    The service of the other commit runs on the installed packages, and on its own schema.
     """
     with _checked_out(commit) as checkout:
         then, now = replace(SERVICE, name=commit, checkout=checkout), replace(SERVICE, name="now")
@@ -45,7 +45,7 @@ def _row(operation: str, then: Result, now: Result) -> Sequence[str]:
 
 @contextmanager
 def _checked_out(commit: str) -> Iterator[Path]:
-    """A folder with the files of a commit, until the block ends."""
+    """A temporary folder with the files of a commit."""
     with TemporaryDirectory(prefix="benchmark-") as folder:
         archive = subprocess.run(["git", "archive", commit], cwd=CHECKOUT, capture_output=True, check=False)
         if archive.returncode != 0:

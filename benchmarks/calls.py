@@ -1,4 +1,4 @@
-"""What is asked of a service under load."""
+"""The requests of the measurements."""
 
 from datetime import timedelta
 from functools import cache
@@ -62,7 +62,7 @@ def delete(owner_id: int, strategy_id: int) -> Request:
 
 
 def log_in(owner_id: int) -> Request:
-    """Exchange an owner's e-mail and password for a token, from an address of the owner's own, through a proxy."""
+    """Exchange an owner's e-mail and password for a token. Through a proxy, each owner has a separate address."""
     form = urlencode({"username": email(owner_id), "password": PASSWORD})
     source = f"198.51.100.{owner_id}"
     return Request(method="POST", path=LOGIN, status=200, content_type=FORM, source=source, body=form)

@@ -1,4 +1,4 @@
-"""What is measured: the service, and the two that it is compared with."""
+"""The measured services: this service, and the two others for comparison."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -21,15 +21,15 @@ class Contender:
     name: str
     command: tuple[str, ...]
     checkout: Path = CHECKOUT
-    """Where its code is."""
+    """The folder with its code."""
     revision: str = "head"
-    """The schema that it works on."""
+    """The revision of its schema."""
     variables: Mapping[str, str] = field(default_factory=dict)
-    """What it finds in its environment besides."""
+    """Additional environment variables."""
 
     @contextmanager
     def serving(self, url: str, *options: str) -> Iterator[Running]:
-        """Serve this database, until the block ends."""
+        """Run the service on this database until the block ends."""
         path = f"{self.checkout / 'src'}{os.pathsep}{self.checkout}"
         variables = {
             "DATABASE_URL": url,
@@ -46,7 +46,7 @@ class Contender:
 
     @contextmanager
     def serving_fresh(self, server: Server, contents: Contents) -> Iterator[Running]:
-        """Serve a new database with these contents, until the block ends."""
+        """Run the service on a new database with these contents until the block ends."""
         with (
             server.fresh(contents, revision=self.revision, checkout=self.checkout) as url,
             self.serving(url) as running,

@@ -1,4 +1,4 @@
-"""Databases with something in them, for the service and for those that it is compared with."""
+"""Databases with contents, for all contenders."""
 
 import asyncio
 import functools
@@ -21,32 +21,32 @@ from tradingagents_adapters.argon2_passwords import Argon2PasswordHasher
 Kind = Literal["SQLite", "PostgreSQL"]
 
 PASSWORD: Final = "SecurePassword123"
-"""Everybody's."""
+"""The password of every user."""
 
 FIRST_REVISION: Final = "0001"
-"""Users and strategies, and nothing that only this service keeps: the tables of those that it is compared with."""
+"""The schema with users and strategies only, which the other contenders use."""
 
 _ROWS_AT_ONCE: Final = 10_000
 _PARAMETERS: Final = (
     '{"fast_period":10,"slow_period":20,"symbols":["AAPL","MSFT"],"risk":{"stop_loss":0.02,"take_profit":0.05}}'
 )
 
-_SETTLED: Final[Mapping[Kind, Sequence[str]]] = {
-    # A file of SQLite keeps the journal mode that the migrations chose; the service that is measured chooses its own.
+_MAINTENANCE: Final[Mapping[Kind, Sequence[str]]] = {
+    # An SQLite file keeps the journal mode of the migrations. Each contender sets its own mode.
     "SQLite": ("ANALYZE", "PRAGMA journal_mode=DELETE"),
     "PostgreSQL": ("VACUUM ANALYZE", "CHECKPOINT"),
 }
-"""What a server would do later in the background, and would be measured with the first requests."""
+"""Work that a server would otherwise do in the background during the first requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """Owners 1, 2, ... with so many strategies each; strategies are numbered owner by owner, from 1 on."""
+    """Owners 1, 2, ... with `strategies_each` strategies each. Strategy ids start at 1 and go owner by owner."""
 
     owners: int
     strategies_each: int
     strategies_of_one_more: int = 0
-    """Of an owner who comes after all others."""
+    """The number of strategies of one more owner, after all others."""
 
     def strategies_of(self, owner_id: int) -> range:
         """The ids of an owner's strategies."""
@@ -56,31 +56,31 @@ class Contents:
 
 
 class Server(ABC):
-    """Where databases of one kind come and go."""
+    """Creates and drops databases of one kind."""
 
     kind: Kind
     version: str
 
     @contextmanager
     def fresh(self, contents: Contents, *, revision: str = "head", checkout: Path = CHECKOUT) -> Iterator[str]:
-        """The URL of a new database with these contents, until the block ends.
+        """The URL of a new database with these contents, which is dropped when the block ends.
 
-        Its schema is that of the revision of the migrations in the checkout.
+        Its schema is migrated to this revision by the migrations of the checkout.
         """
         with self._empty() as url:
             machine = Machine(checkout, {"DATABASE_URL": url, "PYTHONPATH": str(checkout / "src")})
-            # Filled first: the tables of the first revision are the same for every checkout.
+            # Fill the database first: the tables of the first revision are the same in every checkout.
             _migrate(machine, FIRST_REVISION)
             for statement in _inserts(self.kind, contents):
                 self._run(url, statement)
             _migrate(machine, revision)
-            for statement in _SETTLED[self.kind]:
+            for statement in _MAINTENANCE[self.kind]:
                 self._run(url, statement)
             yield url
 
     @abstractmethod
     def connections(self, url: str, process: psutil.Process) -> int:
-        """How many connections to a database are open; the process is the only one that uses it."""
+        """The number of open connections to a database that only this process uses."""
 
     @abstractmethod
     def _empty(self) -> AbstractContextManager[str]: ...
@@ -90,7 +90,7 @@ class Server(ABC):
 
 
 class SqliteFiles(Server):
-    """Databases in files of a temporary folder."""
+    """SQLite databases in temporary folders."""
 
     kind = "SQLite"
     version = sqlite3.sqlite_version
@@ -109,7 +109,7 @@ class SqliteFiles(Server):
 
 
 class PostgresqlDatabases(Server):
-    """Databases on a server of the wheel."""
+    """Databases on the PostgreSQL server that is installed with the tests."""
 
     kind = "PostgreSQL"
 
@@ -132,13 +132,13 @@ class PostgresqlDatabases(Server):
 
 @contextmanager
 def servers() -> Iterator[tuple[Server, Server]]:
-    """Where databases can be made until the block ends; commits reach the disk, as they would in earnest."""
+    """The two servers until the block ends. They write every commit to the disk, as in production."""
     with running_server(durable=True, settings={"shared_buffers": "128MB", "autovacuum": "on"}) as server:
         yield SqliteFiles(), PostgresqlDatabases(server.databases)
 
 
 def email(owner_id: int) -> str:
-    """The address of an owner."""
+    """The e-mail address of an owner."""
     return f"owner{owner_id}@example.com"
 
 
@@ -151,23 +151,23 @@ def _database(url: str) -> Database:
 
 
 def _inserts(kind: Kind, contents: Contents) -> Iterator[str]:
-    """Statements that store the contents, in bites that a server takes at once."""
+    """Statements that store the contents, in batches of at most `_ROWS_AT_ONCE` rows."""
     time = "'2026-01-15 11:00:00.123456'" if kind == "SQLite" else "timestamptz '2026-01-15 11:00:00.123456+00'"
-    everybody = range(1, contents.owners + 1 + bool(contents.strategies_of_one_more))
-    for some in _bites(everybody, _ROWS_AT_ONCE):
+    all_owners = range(1, contents.owners + 1 + bool(contents.strategies_of_one_more))
+    for some in _batches(all_owners, _ROWS_AT_ONCE):
         yield (
             "INSERT INTO users (email, password_hash, is_active, created_at, updated_at)"
             f" SELECT 'owner' || n || '@example.com', '{_password_hash()}', true, {time}, {time}"
             f" FROM {_numbers(kind, some)} AS o ORDER BY n"
         )
-    for owners in _bites(range(1, contents.owners + 1), max(1, _ROWS_AT_ONCE // contents.strategies_each)):
+    for owners in _batches(range(1, contents.owners + 1), max(1, _ROWS_AT_ONCE // contents.strategies_each)):
         yield from _strategies(kind, time, owners, contents.strategies_each)
     if contents.strategies_of_one_more:
-        yield from _strategies(kind, time, everybody[-1:], contents.strategies_of_one_more)
+        yield from _strategies(kind, time, all_owners[-1:], contents.strategies_of_one_more)
 
 
 def _strategies(kind: Kind, time: str, owners: range, each: int) -> Iterator[str]:
-    for some in _bites(range(1, each + 1), _ROWS_AT_ONCE):
+    for some in _batches(range(1, each + 1), _ROWS_AT_ONCE):
         yield (
             "INSERT INTO strategies (owner_id, name, description, parameters, is_active, created_at, updated_at)"
             f" SELECT o.n, 'Strategy ' || s.n, 'Buy oversold, sell overbought', '{_PARAMETERS}', s.n % 4 > 0,"
@@ -182,7 +182,7 @@ def _migrate(machine: Machine, revision: str) -> None:
 
 
 def _numbers(kind: Kind, of: range) -> str:
-    """A table of numbers, in a column `n`."""
+    """An SQL table of these numbers, in a column `n`."""
     if kind == "PostgreSQL":
         return f"(SELECT generate_series({of[0]}, {of[-1]}) AS n)"
     return (
@@ -190,11 +190,11 @@ def _numbers(kind: Kind, of: range) -> str:
     )
 
 
-def _bites(whole: range, size: int) -> Iterator[range]:
+def _batches(whole: range, size: int) -> Iterator[range]:
     return (whole[start : start + size] for start in range(0, len(whole), size))
 
 
 @functools.cache
 def _password_hash() -> str:
-    """A hash as the service makes it when nothing is configured."""
+    """A hash with the default parameters of the service."""
     return asyncio.run(Argon2PasswordHasher().hash(PASSWORD))

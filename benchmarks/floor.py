@@ -1,7 +1,8 @@
-"""The floor: what the parts of such a service cost when nothing else is done.
+"""The floor: the cost of the service's parts without anything else.
 
-A bare ASGI callable, PyJWT's check of the token, one prepared statement on the raw driver, orjson. No framework, no
-user is looked up, no input is checked, a refusal is a 500. It shows what is possible, not what is right.
+Each request takes a bare ASGI callable, PyJWT's check of the token, one prepared statement on the raw driver, and
+orjson. There is no framework, no look-up of the user and no check of input; every error is a 500. The floor shows what
+is possible, not what is right.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ _HASHES: Final = ThreadPoolExecutor(2)
 
 
 class Driver(Protocol):
-    """What each database's driver is asked."""
+    """The operations of each driver."""
 
     async def open(self) -> None: ...
     async def password_hash(self, email: str) -> Any: ...
@@ -38,7 +39,7 @@ class Driver(Protocol):
 
 
 class Asyncpg:
-    """PostgreSQL through a pool of asyncpg, whose connections are not reset between two statements."""
+    """PostgreSQL through asyncpg's pool, without a reset of released connections."""
 
     async def open(self) -> None:
         async def no_reset(_: object) -> None:
@@ -134,9 +135,9 @@ driver: Final[Driver] = Sqlite() if DATABASE_URL.startswith("sqlite") else Async
 
 
 async def app(scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
-    """Serve the routes that are measured."""
+    """Serve the measured routes."""
     if scope["type"] == "lifespan":
-        await _live(receive, send)
+        await _handle_lifespan(receive, send)
         return
     body, status = await _answer(scope, receive)
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
@@ -144,7 +145,7 @@ async def app(scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[
     await send({"type": "http.response.body", "body": body})
 
 
-async def _live(receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
+async def _handle_lifespan(receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":

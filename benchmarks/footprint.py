@@ -1,4 +1,4 @@
-"""Footprint: how soon the service is ready, how much memory it takes, and what more workers bring."""
+"""Footprint: the time of a start, memory, and the gain of more workers."""
 
 import os
 import time
@@ -23,17 +23,17 @@ WORKER_MIB: Final = 120
 WORKERS: Final = 4
 
 _CONNECTIONS: Final = 64
-"""So many that each worker gets its share of them."""
+"""Enough connections that every worker serves some of them."""
 
 
 def measured(servers: Sequence[Server], pace: Pace) -> Iterator[str]:
-    """What comes of it, part by part."""
+    """The tables, as soon as each is measured."""
     yield "### Footprint"
     yield report.paragraph(
-        "A start is the time from the command to the first answer of `/health`, on a database whose schema is up to"
-        " date. Memory is what a worker keeps resident after a load of all routes; of several workers, the one that"
-        f" keeps most. {WORKERS} workers and one are asked by {_CONNECTIONS} connections on {os.cpu_count()} cores; the"
-        " load generator and the database need some of that, too."
+        "A start is the time from the command to the first response of `/health`, on a database whose schema is up to"
+        " date. Memory is the resident memory of a worker after a load of all routes; of several workers, the largest"
+        f" counts. {_CONNECTIONS} connections send requests to {WORKERS} workers, and to one worker, on"
+        f" {os.cpu_count()} cores, which the load generator and the database use, too."
     )
     yield report.side_by_side({each.kind: _measured(each, pace) for each in servers})
 
@@ -70,7 +70,7 @@ def _seconds_to_start(url: str) -> float:
 
 
 def _mib_of_workers(running: Running) -> Sequence[float]:
-    """Resident memory, worker by worker; one worker is the process itself."""
+    """The resident memory of each worker. A single worker is the process itself."""
     process = psutil.Process(running.process.pid)
     workers = [each for each in process.children() if "resource_tracker" not in " ".join(each.cmdline())]
     return [each.memory_info().rss / 2**20 for each in workers or [process]]

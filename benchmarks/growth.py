@@ -1,4 +1,4 @@
-"""Growth: what a request costs among a thousand strategies, and what it costs among a million."""
+"""Growth: the cost of a request among a thousand strategies and among a million."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from random import Random
@@ -17,19 +17,19 @@ LARGE: Final = Contents(owners=10_000, strategies_each=100, strategies_of_one_mo
 TIMES_THE_COST: Final = 1.3
 
 _STRATEGIES: Final = 1_000
-"""How many are asked for at random: in the small database all."""
+"""The number of strategies that are read, chosen at random; in the small database all."""
 
 _FIRST_PAGE: Final = 20
 
 
 def measured(servers: Sequence[Server], pace: Pace) -> Iterator[str]:
-    """What comes of it, part by part."""
+    """The tables, as soon as each is measured."""
     yield "### Growth"
     yield report.paragraph(
         f"{report.RATES}. The small database holds {SMALL.owners} owners with {SMALL.strategies_each} strategies each;"
-        f" the large one {LARGE.owners:,} with {LARGE.strategies_each} each, and one more with"
-        f" {LARGE.strategies_of_one_more:,}. The first rows are about strategies of all owners, at random; the others"
-        " about one owner of the small database, and about that one more of the large."
+        f" the large database holds {LARGE.owners:,} owners with {LARGE.strategies_each} strategies each, and one"
+        f" owner with {LARGE.strategies_of_one_more:,}. The first rows are about random strategies of all owners. The"
+        " other rows are about one owner of the small database, and about the largest owner of the large database."
     )
     for server in servers:
         yield f"#### {server.kind}"
@@ -39,9 +39,9 @@ def measured(servers: Sequence[Server], pace: Pace) -> Iterator[str]:
 def _rows(server: Server, pace: Pace) -> Iterator[Sequence[str]]:
     report.tell(f"{server.kind}: storing {LARGE.owners * LARGE.strategies_each:,} strategies")
     with SERVICE.serving_fresh(server, SMALL) as small, SERVICE.serving_fresh(server, LARGE) as large:
-        everybody = _requests(SMALL, range(1, SMALL.owners + 1)), _requests(LARGE, range(1, LARGE.owners + 1))
+        all_owners = _requests(SMALL, range(1, SMALL.owners + 1)), _requests(LARGE, range(1, LARGE.owners + 1))
         one_owner = _requests(SMALL, range(1, 2)), _requests(LARGE, range(LARGE.owners + 1, LARGE.owners + 2))
-        for whose, (of_small, of_large) in {"": everybody, " of one owner": one_owner}.items():
+        for whose, (of_small, of_large) in {"": all_owners, " of one owner": one_owner}.items():
             for name in of_small:
                 report.tell(f"{server.kind}: {name}{whose}")
                 loads = {"small": Load(small.client, of_small[name]), "large": Load(large.client, of_large[name])}
@@ -52,7 +52,7 @@ def _rows(server: Server, pace: Pace) -> Iterator[Sequence[str]]:
 
 
 def _requests(contents: Contents, owners: range) -> Mapping[str, Sequence[Request]]:
-    """What is asked of these owners' strategies."""
+    """The requests about strategies of these owners."""
     strategies = [(owner, strategy) for owner in owners for strategy in contents.strategies_of(owner)]
     chosen = Random(0).sample(strategies, min(len(strategies), _STRATEGIES))
     return {

@@ -1,4 +1,4 @@
-"""Levers: what each of those that can be set is worth, by turning it off."""
+"""Levers: the gain of each optimization that can be turned off."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -19,22 +19,22 @@ _PLAIN: Final = ("--no-access-log", "--no-server-header", "--log-level", "warnin
 
 OFF: Final = (
     replace(SERVICE, name="as it is"),
-    replace(SERVICE, name="callers are looked for each time", variables={"IDENTITY_CACHE_SECONDS": "0"}),
-    replace(SERVICE, name="requests are logged", command=(*SERVICE.command, "--access-log")),
-    replace(SERVICE, name="the collector goes through all", command=("uvicorn", "benchmarks.restless:app", *_PLAIN)),
+    replace(SERVICE, name="without the cache of callers", variables={"IDENTITY_CACHE_SECONDS": "0"}),
+    replace(SERVICE, name="with the access log", command=(*SERVICE.command, "--access-log")),
+    replace(SERVICE, name="with Python's default GC", command=("uvicorn", "benchmarks.default_gc:app", *_PLAIN)),
     replace(
         SERVICE,
-        name="asyncio's own loop, and h11",
+        name="with asyncio's loop and h11",
         command=("uvicorn", "tradingagents_service.asgi:app", "--loop", "asyncio", "--http", "h11", *_PLAIN),
     ),
 )
 
 
 def measured(servers: Sequence[Server], pace: Pace) -> Iterator[str]:
-    """What comes of it, part by part."""
+    """The tables, as soon as each is measured."""
     yield "### Levers"
     yield report.paragraph(
-        f"GET one with one lever turned off at a time. {report.RATES}, and times what it is with all."
+        f"GET one, with one lever turned off at a time. {report.RATES}, and the ratio to all levers turned on."
     )
     yield report.side_by_side({each.kind: _measured(each, pace) for each in servers})
 

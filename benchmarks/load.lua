@@ -1,5 +1,6 @@
--- Sends the requests of a file, one after another: a line is method, path, authorization, content type, the address
--- that a proxy says it comes from, and body, parted by tabs, and `#` in a body stands for a number that no other request has. Prints what came of it as one line of JSON.
+-- Sends the requests of a file, one after another, and prints the results as one line of JSON. Each line of the file
+-- holds method, path, Authorization, Content-Type, X-Forwarded-For and body, separated by tabs. `#` in a body is replaced
+-- by a number that no other request has.
 
 local requests = {}
 local sent = 0

@@ -1,4 +1,4 @@
-"""Load from another process: wrk, which keeps its connections busy and counts."""
+"""Load from another process: wrk keeps its connections busy and counts responses."""
 
 import itertools
 import json
@@ -16,21 +16,21 @@ from typing import Final
 import httpx
 
 CONNECTIONS: Final = 16
-"""How many ask at once, if nothing else is said."""
+"""The default number of connections."""
 
 _SCRIPT: Final = Path(__file__).with_name("load.lua")
 _SLOWEST_SECONDS: Final = 30
-"""An answer that takes longer counts as none."""
+"""A request without a response after this time has failed."""
 
 _SPREAD: Final = 10_000_000
-"""More numbers than one run uses up."""
+"""More numbers than one run uses."""
 
 _runs: Final = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A request to send, and the status of its answer; `#` in the body stands for a number that no other has."""
+    """A request and the expected status. `#` in the body is replaced by a number that no other request has."""
 
     method: str
     path: str
@@ -38,13 +38,13 @@ class Request:
     authorization: str = ""
     content_type: str = ""
     source: str = ""
-    """The address that a proxy says it comes from."""
+    """The client address that a proxy reports in `X-Forwarded-For`."""
     body: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What came of a load; latencies in milliseconds."""
+    """The result of a load. Latencies are in milliseconds."""
 
     per_second: float
     p50: float
@@ -55,16 +55,13 @@ class Result:
 
 
 def check_installed() -> None:
-    """End with one line where wrk is missing."""
+    """Exit with one line on standard error if wrk is missing."""
     if shutil.which("wrk") is None:
         sys.exit("error: the benchmarks need wrk: apt-get install wrk (Debian, Ubuntu), brew install wrk (macOS)")
 
 
 def ask(client: httpx.Client, request: Request, number: int = 0) -> httpx.Response:
-    """Send one request, with this number in its body, and fail if it is not answered as it should be.
-
-    The server is not left with an open connection.
-    """
+    """Send one request with this number in its body, and close the connection. Fail if the status is not expected."""
     headers = {
         "Authorization": request.authorization,
         "Content-Type": request.content_type,
@@ -83,17 +80,17 @@ def ask(client: httpx.Client, request: Request, number: int = 0) -> httpx.Respon
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Requests that clients send to a server over and over."""
+    """Requests that clients send to a server again and again."""
 
     client: httpx.Client
-    """Who knows where the server is."""
+    """A client with the URL of the server."""
     requests: Sequence[Request]
     connections: int = CONNECTIONS
 
     def __call__(self, seconds: int) -> Result:
-        """What comes of it in so many seconds; fail if an answer is not the right one."""
+        """Run the load for this many seconds. Fail if a status is not expected."""
         first = next(_runs) * _SPREAD
-        # Looks closer than wrk, which only counts refusals, and lets the server open what it needs.
+        # Check the first responses, since wrk only counts errors, and let the server open its connections.
         with ThreadPoolExecutor(self.connections) as callers:
             numbers = range(first, first + self.connections)
             list(callers.map(partial(ask, self.client), itertools.cycle(self.requests), numbers))
@@ -107,7 +104,7 @@ class Load:
         )
 
     def _wrk(self, seconds: int, first_number: int) -> Mapping[str, float]:
-        """What `load.lua` has to say."""
+        """Run wrk, and return the results that `load.lua` prints."""
         with tempfile.NamedTemporaryFile("w", suffix=".tsv") as file:
             for each in self.requests:
                 line = (each.method, each.path, each.authorization, each.content_type, each.source, each.body)

@@ -1,4 +1,4 @@
-"""Logins: how near they come to what hashing alone allows, and what they leave to everybody else."""
+"""Logins: their rate compared with hashing alone, and their effect on other requests."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ from tradingagents_adapters.argon2_passwords import WAITING_MAX, Argon2PasswordH
 PACE: Final = Pace(rounds=3, seconds=3)
 
 AT_ONCE: Final = 50
-"""Who logs in at once: fewer than may wait for a thread, so that nobody is sent away."""
+"""The number of clients that log in at once. As many may wait for a thread, so no login is refused."""
 
 READERS: Final = 4
 OF_THE_HASH: Final = 0.9
@@ -35,20 +35,20 @@ _HEAD_START_SECONDS: Final = 1
 
 
 def measured(servers: Sequence[Server], pace: Pace) -> Iterator[str]:
-    """What comes of it, part by part."""
+    """The tables, as soon as each is measured."""
     assert AT_ONCE <= WAITING_MAX
     yield "### Logins"
     yield report.paragraph(
-        f"{report.RATES}. {AT_ONCE} clients log in at once; the hash alone is a process that only verifies passwords,"
-        f" {AT_ONCE} at a time, on as many threads as the service. GET one is asked by {READERS} clients. The load"
-        " generators run on the same cores and take their part of them."
+        f"{report.RATES}. {AT_ONCE} clients log in at once. The hash alone is a process that only verifies passwords,"
+        f" {AT_ONCE} at a time, on as many threads as the service. {READERS} clients send GET one. The load generators"
+        " use the same cores."
     )
     with ProcessPoolExecutor(1, get_context("spawn")) as process:
         yield report.side_by_side({each.kind: _measured(each, process, pace) for each in servers})
 
 
 def hash_alone(seconds: int) -> Result:
-    """Verify passwords for so long, and do nothing else."""
+    """Verify passwords for this many seconds, and do nothing else."""
     return asyncio.run(_hash_alone(seconds))
 
 
@@ -82,7 +82,7 @@ def _measured(server: Server, process: Executor, pace: Pace) -> Mapping[str, str
 
         def log_in(seconds: int) -> Result:
             result = crowd(seconds)
-            # Answered after those that wrk has left waiting: what is measured next is not to hash them.
+            # This login waits behind the logins that wrk left in the queue: the next measurement starts without them.
             ask(crowd.client, crowd.requests[0])
             return result
 

@@ -1,7 +1,7 @@
-"""The ordinary way: the service as tutorials of its parts write it, and as most such services are written.
+"""The ordinary way: the service as the tutorials of its parts would write it.
 
-An ORM session a request, the user loaded from the token's subject, `response_model`, two queries for a page. It does
-what its tutorials do and leaves out what they leave out: limits, races, outages.
+It uses an ORM session for each request, the user loaded from the token's subject, `response_model`, and two queries for
+a page. Like the tutorials, it ignores limits, races and outages.
 """
 
 import os
@@ -71,7 +71,7 @@ class StrategyCreate(BaseModel):
 
 
 class StrategyUpdate(BaseModel):
-    """What changes."""
+    """The fields to change."""
 
     name: str | None = None
     description: str | None = None

@@ -1,4 +1,4 @@
-"""What is printed, and what is kept of it in docs/performance.md."""
+"""The printed report, and its copy in docs/performance.md."""
 
 import os
 import platform
@@ -24,29 +24,29 @@ _PARTS: Final = ("uvicorn", "uvloop", "httptools", "fastapi", "sqlalchemy", "asy
 
 
 def tell(progress: str) -> None:
-    """Say on standard error what is being done."""
+    """Print progress on standard error."""
     sys.stderr.write(f"... {progress}\n")
 
 
 def at_least(aim: float | None, measured: float, *, decimals: int = 2) -> str:
-    """What was measured, and what is aimed at, if anything."""
+    """The measured value and the aim, if there is an aim."""
     if aim is None:
         return f"{measured:.{decimals}f}"
     return f"{measured:.{decimals}f}, aim ≥ {aim:.{decimals}f}{MISSED if measured < aim else ''}"
 
 
 def at_most(aim: float, measured: float, *, decimals: int = 2) -> str:
-    """What was measured, and what is aimed at."""
+    """The measured value and the aim."""
     return f"{measured:.{decimals}f}, aim ≤ {aim:.{decimals}f}{MISSED if measured > aim else ''}"
 
 
 def paragraph(text: str) -> str:
-    """The text in lines as long as those of the documents."""
+    """The text, wrapped like the documents."""
     return textwrap.fill(text, 120, break_on_hyphens=False)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown that reads as well on a terminal; numbers are to the right."""
+    """A Markdown table that is also readable in a terminal. Numbers are right-aligned."""
     lines = [columns, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(columns))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
@@ -54,13 +54,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def side_by_side(columns: Mapping[str, Mapping[str, str]]) -> str:
-    """A table of columns that have the same rows."""
+    """A table of columns with the same rows."""
     names = next(iter(columns.values()))
     return table(["", *columns], ([name, *(column[name] for column in columns.values())] for name in names))
 
 
 def facts(servers: Iterable[Server]) -> str:
-    """When, on what kind of machine and with what the measurements were made."""
+    """The date, machine and versions of the measurements."""
     machine = f"{os.cpu_count()} cores ({platform.system()}, {platform.machine()}), shared with the load generator"
     parts = [
         f"Python {platform.python_version()}",
@@ -71,7 +71,7 @@ def facts(servers: Iterable[Server]) -> str:
 
 
 def keep(measured: str) -> None:
-    """Put this in place of what was measured before."""
+    """Replace the earlier measurements in the document."""
     before, begin, rest = DOCUMENT.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
     assert end, f"{DOCUMENT.name} has no place between {BEGIN} and {END}"

@@ -1,4 +1,4 @@
-"""Rounds: what is compared is measured in turns, so that whatever else the machine does hits all alike."""
+"""Rounds: contenders are measured in turns, so that other work on the machine affects all of them alike."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from benchmarks.load import Result
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How many rounds there are, and how long one measurement takes."""
+    """The number of rounds, and the duration of one measurement."""
 
     rounds: int
     seconds: int
 
     def in_turns(self, measurements: Mapping[str, Callable[[int], Result]]) -> Mapping[str, Result]:
-        """Take each measurement for so many seconds in every round; the medians, by name."""
+        """Run each measurement once in every round, and return the medians by name."""
         results: dict[str, list[Result]] = {name: [] for name in measurements}
         for _ in range(self.rounds):
             for name, measure in measurements.items():

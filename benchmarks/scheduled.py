@@ -1,4 +1,4 @@
-"""The service with threads for passwords that are scheduled as two variables of the environment say."""
+"""The service, with password threads scheduled by BENCHMARK_POLICY and BENCHMARK_NICENESS."""
 
 import os
 import threading

@@ -1,4 +1,4 @@
-"""Soak: whether memory, connections, open files and latencies stay where they are under a long mixed load."""
+"""Soak: whether memory, connections, open files and latencies stay flat under a long mixed load."""
 
 import itertools
 import time
@@ -24,13 +24,13 @@ SECONDS_MIN: Final = 20
 MIB_TIMES: Final = 1.05
 MIB_MORE: Final = 4
 P99_TIMES: Final = 1.5
-"""What the last quarter may have more than the first: memory and latencies vary, what is open does not."""
+"""The allowed growth from the first to the last quarter. Connections and open files may not grow at all."""
 
 _INTERVALS: Final = 120
-"""How many the time is parted into, each a second at least."""
+"""The number of intervals, each of at least one second."""
 
 _CONNECTIONS: Final = 8
-"""More than a process keeps to the database, so that it opens and closes some."""
+"""More than the idle connections that a process keeps, so that it opens and closes some."""
 
 _SHARES: Final = {"GET one": 12, "page of 20": 4, "page of 100": 1, "PUT": 3}
 _SECONDS_BETWEEN_VISITS: Final = 0.5
@@ -39,7 +39,7 @@ _SECONDS_TO_SETTLE: Final = 0.3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """What an interval was like, and what the process held on to after it, when nobody asked for anything."""
+    """The result of an interval, and the resources of the idle process after the interval."""
 
     result: Result
     mib: float
@@ -52,7 +52,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """What became of one of the numbers."""
+    """The first and last value of one measure, and the limit of the last."""
 
     name: str
     first: float
@@ -61,7 +61,7 @@ class Judged:
 
     @property
     def is_flat(self) -> bool:
-        """Whether it is what it was, as near as can be told."""
+        """Whether the last value is within its limit."""
         return self.last <= self.limit
 
     @property
@@ -72,7 +72,7 @@ class Judged:
 
 
 def watch(servers: Sequence[Server], seconds: int) -> Mapping[str, Sequence[Sample]]:
-    """Keep a service busy on each server for so long, all at the same time; what was seen, by kind."""
+    """Keep a service busy on each server, all at the same time, and return the samples by kind of server."""
     stop = Event()
     with ThreadPoolExecutor() as watchers:
         try:
@@ -84,7 +84,7 @@ def watch(servers: Sequence[Server], seconds: int) -> Mapping[str, Sequence[Samp
 
 
 def judge(samples: Sequence[Sample]) -> Sequence[Judged]:
-    """Hold the last quarter against the first; the first tenth is left out, in which the service warms up."""
+    """Compare the last quarter with the first. The first tenth is left out, since the service warms up."""
     warm = samples[len(samples) // 10 :]
     quarter = len(warm) // 4
 
@@ -108,7 +108,7 @@ def judge(samples: Sequence[Sample]) -> Sequence[Judged]:
 
 
 def table(judged: Sequence[Judged]) -> str:
-    """What was judged."""
+    """The table of the judged values."""
     return report.table(["", "first quarter", "last quarter", "at most", ""], [each.row for each in judged])
 
 
@@ -142,7 +142,7 @@ def _watch(server: Server, seconds: int, stop: Event) -> Sequence[Sample]:
 
 
 def _visit(client: httpx.Client, number: int) -> None:
-    """Log in, create a strategy, read it, delete it, and look whether it is gone."""
+    """Log in; create, read and delete a strategy; check that the strategy is deleted."""
     owner = 1 + number % CONTENTS.owners
     ask(client, calls.log_in(owner))
     strategy = ask(client, calls.create(owner), number).json()["id"]

@@ -1,4 +1,4 @@
-"""Standing back: how the thread that hashes passwords should be scheduled, with cores that are idle and busy."""
+"""Standing back: the best schedule for the threads that hash passwords, on idle and on busy cores."""
 
 import multiprocessing
 import os
@@ -21,14 +21,14 @@ from benchmarks.rounds import Pace
 PACE: Final = Pace(rounds=3, seconds=3)
 
 AT_ONCE: Final = 8
-"""Who logs in at once, each from an address of their own."""
+"""The number of clients that log in at once, each from a separate address."""
 
 READERS: Final = 4
 
 CONTENTS: Final = Contents(owners=AT_ONCE, strategies_each=10)
 
 SCHEDULES: Final = {
-    "like all others": ("OTHER", 0),
+    "like other threads": ("OTHER", 0),
     "niceness 5": ("OTHER", 5),
     "niceness 10": ("OTHER", 10),
     "niceness 19": ("OTHER", 19),
@@ -36,11 +36,11 @@ SCHEDULES: Final = {
     "SCHED_BATCH, niceness 5": ("BATCH", 5),
     "SCHED_BATCH, niceness 10": ("BATCH", 10),
 }
-"""The policy and the niceness of the threads that hash."""
+"""The scheduling policy and niceness of the threads that hash passwords."""
 
 _HEAD_START_SECONDS: Final = 1
 _LONGEST_SECONDS: Final = 120
-"""After which a process that keeps a core busy ends by itself, whatever became of the one that started it."""
+"""The time after which a process that keeps a core busy ends, even if its parent process was killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,12 @@ class _Measured:
 
 
 def measured(servers: Sequence[Server], pace: Pace) -> Iterator[str]:
-    """What comes of it, part by part."""
+    """The tables, as soon as each is measured."""
     cores = os.cpu_count() or 1
     yield "### Standing back"
     yield report.paragraph(
-        f"{report.RATES}: {AT_ONCE} clients log in, each from an address of their own, while {READERS} clients ask for"
-        f" GET one, on {servers[0].kind}. Cores are busy with {cores} processes that do nothing but spin."
+        f"{report.RATES}. {AT_ONCE} clients log in, each from a separate address, while {READERS} clients send GET one,"
+        f" on {servers[0].kind}. Busy cores run {cores} processes that only spin."
     )
     readers_alone: dict[str, Result] = {}
     with ExitStack() as stack:
@@ -117,7 +117,7 @@ def _beside_each_other(running: Running, seconds: int) -> _Measured:
 
 @contextmanager
 def _busy(processes: int) -> Iterator[None]:
-    """Keep so many cores busy until the block ends."""
+    """Keep this many cores busy until the block ends."""
     context = multiprocessing.get_context("spawn")
     spinning = [context.Process(target=_spin, args=(_LONGEST_SECONDS,), daemon=True) for _ in range(processes)]
     for each in spinning:

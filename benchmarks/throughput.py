@@ -1,4 +1,4 @@
-"""Requests per second and latencies of each route: of the service, and of the two that it is compared with."""
+"""Requests per second and latencies of each route, for each contender."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,30 +18,30 @@ from benchmarks.rounds import Pace
 PACE: Final = Pace(rounds=3, seconds=2)
 
 CONTENTS: Final = Contents(owners=32, strategies_each=120)
-"""Each owner has more than the longest page that is read."""
+"""Each owner has more strategies than the longest measured page."""
 
 _READERS: Final = range(1, 17)
 _WRITERS: Final = range(17, 33)
 _STRATEGIES: Final = range(100)
-"""Which of each owner's are read and changed."""
+"""The positions of the strategies of each owner that are read and changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """What is measured, and how near it is meant to come to the floor and how far to leave the ordinary way behind."""
+    """A measured operation, with its aims as ratios to the floor and to the ordinary way."""
 
     name: str
     requests: Sequence[Request]
     against: str = ""
-    """The floor's operation that it is compared with, where it is not the same."""
+    """The floor's operation for comparison; empty for the same operation."""
     of_the_floor: Mapping[Kind, float] = field(default_factory=dict)
     times_ordinary: float | None = None
     asks_database: bool = True
-    """Whether the database has much to do with how long it takes."""
+    """Whether its duration depends much on the database."""
 
 
 def operations() -> Sequence[Operation]:
-    """The routes, and what is aimed at."""
+    """The measured operations with their aims."""
     reads = [(owner, CONTENTS.strategies_of(owner)[number]) for number in _STRATEGIES for owner in _READERS]
     writes = [(owner, CONTENTS.strategies_of(owner)[number]) for number in _STRATEGIES for owner in _WRITERS]
     of_the_floor_when_writing: Mapping[Kind, float] = {"SQLite": 1 / 5, "PostgreSQL": 1 / 3}
@@ -86,9 +86,9 @@ def all_in_turn() -> Sequence[Request]:
 
 
 def measured(servers: Sequence[Server], pace: Pace, *, quick: bool = False) -> Iterator[str]:
-    """What comes of it, part by part; `quick` asks only once what the database has little to do with."""
+    """The tables, as soon as each is measured. `quick` measures operations without the database only once."""
     yield "### Throughput"
-    yield report.paragraph(f"{report.RATES}, {CONNECTIONS} connections. PUT is held against the floor's create.")
+    yield report.paragraph(f"{report.RATES}, {CONNECTIONS} connections. PUT is compared with the floor's create.")
     for number, server in enumerate(servers):
         chosen = [each for each in operations() if each.asks_database or number == 0 or not quick]
         results = of_each(ALL, server, chosen, pace)
@@ -102,7 +102,7 @@ def measured(servers: Sequence[Server], pace: Pace, *, quick: bool = False) -> I
 def of_each(
     contenders: Sequence[Contender], server: Server, chosen: Sequence[Operation], pace: Pace
 ) -> Mapping[str, Mapping[str, Result]]:
-    """What comes of these operations, by their names, and of each by those of the contenders."""
+    """The results by the names of operations, and then of contenders."""
     with _running(contenders, server) as running:
         return {each.name: _in_turns(server, each, running, pace) for each in chosen}
 
@@ -128,7 +128,7 @@ def _in_turns(server: Server, operation: Operation, running: Mapping[str, Runnin
 
 
 def _alike(one: Any, other: Any) -> bool:
-    """Whether two answers have the same structure; one of them may have fields besides, and values may differ."""
+    """Whether two responses have the same structure. Values may differ, and one response may have additional fields."""
     match one, other:
         case dict(), dict():
             names = one.keys() & other.keys()

@@ -156,7 +156,7 @@ async def _send_in_pieces(page: Page[Strategy], send: Send) -> None:
     except TimeoutError:
         # The server closes the connection, since the response is incomplete.
         _log.warning(
-            "Aborted a page: the client did not read for %d s, or read less than %d bytes/s",
+            "Aborted a page: the client did not read for %g s, or read less than %d bytes/s",
             SEND_SECONDS,
             SLOWEST_BYTES_PER_SECOND,
         )
