@@ -1,19 +1,19 @@
-"""The test kit for authors of adapters: one test for each sentence that a port promises.
+"""The test kit for authors of adapters: one test for each sentence of a port.
 
-Subclass a contract, give its fixtures, and run pytest:
+Subclass a contract, define its fixtures, and run pytest:
 
     class TestMyStore(StrategyStoreContract):
         @pytest.fixture
         def open_store(self):
             return open_my_store  # an async context manager that opens a fresh, empty store
 
-Only the ports are used. It needs the extra `conformance` (pytest, hypothesis, anyio).
+The tests use only the ports. The kit needs the extra `conformance` (pytest, hypothesis, anyio).
 """
 
 import pytest
 
-# Before they are imported: so that a failing assertion in them shows both sides, as one in the author's own tests does.
-# A package stands for all modules in it.
+# Before the import, so that a failing assertion of the kit shows both sides, as in the author's own tests. A package
+# stands for all modules in it.
 pytest.register_assert_rewrite(
     f"{__name__}.accounts",
     f"{__name__}.callers",

@@ -1,4 +1,4 @@
-"""What every store of accounts does, as tests."""
+"""The contract of stores of accounts, as tests."""
 
 import asyncio
 import logging
@@ -27,13 +27,13 @@ _log = logging.getLogger(__name__)
 class AccountStoreContract(BlocksContract):
     """Every sentence of `UserReader`, `UserRepository` and `AccountStore`.
 
-    A subclass gives the fixture `open_store`, and may set the attributes of `BlocksContract`.
+    A subclass defines the fixture `open_store`, and may set the attributes of `BlocksContract`.
     """
 
     @pytest.fixture
     def open_store(self) -> OpenAccountStore:
-        """To be given by the author of the store."""
-        raise NotImplementedError("a subclass of AccountStoreContract gives the fixture open_store")
+        """Defined by the author of the store."""
+        raise NotImplementedError("a subclass of AccountStoreContract has to define the fixture open_store")
 
     @pytest.fixture
     async def store(self, open_store: OpenAccountStore) -> AsyncIterator[AccountStore]:
@@ -70,7 +70,7 @@ class AccountStoreContract(BlocksContract):
 
         assert (read.created_at.microsecond, read.updated_at.microsecond) == (CREATED.microsecond, CREATED.microsecond)
 
-    async def test_what_has_been_read_stays_as_it_is(self, store: AccountStore, ann: User) -> None:
+    async def test_a_list_that_was_read_does_not_change(self, store: AccountStore, ann: User) -> None:
         async with store.read() as view:
             users = await view.users.list()
         async with store.write(ann.id) as work:
@@ -81,12 +81,12 @@ class AccountStoreContract(BlocksContract):
 
         assert list(users) == [ann]
 
-    async def test_nobody_has_an_id_that_was_not_given(self, store: AccountStore, ann: User) -> None:
+    async def test_an_unknown_id_finds_no_user(self, store: AccountStore, ann: User) -> None:
         async with store.read() as view:
             found = {user_id: await view.users.find(user_id) for user_id in FOREIGN_IDS}
         assert found == dict.fromkeys(FOREIGN_IDS)
 
-    async def test_an_email_finds_nobody_where_there_is_none(self, store: AccountStore, ann: User) -> None:
+    async def test_an_unknown_email_finds_no_user(self, store: AccountStore, ann: User) -> None:
         async with store.read() as view:
             assert await view.users.find_by_email("nobody@example.com") is None
 
@@ -126,7 +126,7 @@ class AccountStoreContract(BlocksContract):
         async with store.read() as view:
             assert list(await view.users.list()) == [ann]
 
-    async def test_of_users_at_once_one_gets_the_email(self, store: AccountStore) -> None:
+    async def test_one_of_several_users_at_once_gets_the_email(self, store: AccountStore) -> None:
         attempts = [add_user(store, "cid@example.com") for _ in range(8)]
         outcomes = await asyncio.wait_for(asyncio.gather(*attempts, return_exceptions=True), self.patience)
 
@@ -173,7 +173,9 @@ class AccountStoreContract(BlocksContract):
         async with store.read() as view:
             assert await view.users.find_by_email(ann.email) == changed
 
-    async def test_of_a_new_user_and_a_change_at_once_one_gets_the_email(self, store: AccountStore, ann: User) -> None:
+    async def test_a_new_user_and_a_change_at_once_do_not_both_get_the_email(
+        self, store: AccountStore, ann: User
+    ) -> None:
         for number in range(4):
             email = f"{number}@example.com"
             attempts = [_replace(store, replace(ann, email=email)), add_user(store, email)]
@@ -184,7 +186,7 @@ class AccountStoreContract(BlocksContract):
 
     # Blocks
 
-    async def test_nobodys_block_is_not_entered(self, store: AccountStore, ann: User) -> None:
+    async def test_a_block_of_an_unknown_user_is_not_entered(self, store: AccountStore, ann: User) -> None:
         entered = []
         for user_id in FOREIGN_IDS:
             with refused(UserNotFound(user_id)):
@@ -219,7 +221,7 @@ class AccountStoreContract(BlocksContract):
 
         assert await _read(store, ann.id) == changed
 
-    async def test_nothing_in_a_block_is_kept_that_an_exception_leaves(self, store: AccountStore, ann: User) -> None:
+    async def test_an_exception_rolls_a_block_back(self, store: AccountStore, ann: User) -> None:
         with pytest.raises(LeftOnPurpose):
             async with store.write(ann.id) as work:
                 await work.users.replace(replace(ann, email="a@example.com"))
@@ -227,12 +229,10 @@ class AccountStoreContract(BlocksContract):
                 raise LeftOnPurpose
 
         assert await _read(store, ann.id) == ann
-        # An e-mail that was not kept is nobody's.
+        # The e-mail that was not kept is free.
         assert (await add_user(store, "a@example.com")).email == "a@example.com"
 
-    async def test_nothing_in_a_block_is_kept_that_a_refusal_leaves(
-        self, store: AccountStore, ann: User, bob: User
-    ) -> None:
+    async def test_a_refusal_rolls_a_block_back(self, store: AccountStore, ann: User, bob: User) -> None:
         with refused(EmailTaken(bob.email)):
             async with store.write(ann.id) as work:
                 await work.users.replace(ann.deactivated(at=CHANGED))
@@ -240,7 +240,7 @@ class AccountStoreContract(BlocksContract):
 
         assert await _read(store, ann.id) == ann
 
-    async def test_a_reading_block_does_not_see_what_is_not_committed(self, store: AccountStore, ann: User) -> None:
+    async def test_a_reading_block_does_not_see_uncommitted_changes(self, store: AccountStore, ann: User) -> None:
         changed = replace(ann, email="a@example.com", is_active=False)
         async with store.write(ann.id) as work:
             await work.users.replace(changed)
@@ -312,7 +312,7 @@ class AccountStoreContract(BlocksContract):
         await asyncio.wait_for(add_user(store, "next@example.com"), self.patience)
 
     @pytest.mark.parametrize("done", [1, 2, 3])
-    async def test_nothing_in_a_block_is_kept_that_is_cancelled_between_its_changes(
+    async def test_a_block_cancelled_between_its_changes_is_rolled_back(
         self, store: AccountStore, ann: User, done: int
     ) -> None:
         reached = asyncio.Event()
@@ -362,10 +362,10 @@ class AccountStoreContract(BlocksContract):
 
     # Everything at once
 
-    def test_random_histories_go_as_with_plain_dictionaries(self, open_store: OpenAccountStore) -> None:
+    def test_random_histories_match_plain_dictionaries(self, open_store: OpenAccountStore) -> None:
         exploration = Exploration(patience=self.patience)
         run_state_machine_as_test(
-            # A factory will do (its docstring says so), though its annotation wants a class.
+            # The annotation demands a class, but a factory is allowed, as the docstring says.
             cast(type[AccountHistories], lambda: AccountHistories(open_store, exploration)),
             settings=settings(repeatable(self.histories), stateful_step_count=self.history_length),
         )
@@ -385,7 +385,7 @@ async def _replace(store: AccountStore, user: User) -> None:
 
 
 async def _lengthen_hash(store: AccountStore, user_id: int, end: str) -> None:
-    """Change what is there, with a turn for others between reading and writing."""
+    """Lengthen the hash of a user. Other tasks run between the read and the write."""
     async with store.write(user_id) as work:
         user = await work.users.get(user_id)
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""What the contracts of stores have in common: how much they try, and how long they wait."""
+"""Settings that the contracts of stores share."""
 
 from typing import ClassVar
 
@@ -6,16 +6,16 @@ import pytest
 
 
 class BlocksContract:
-    """What a contract about blocks may be told. A subclass may set these attributes."""
+    """The settings of a contract with blocks. A subclass may set these attributes."""
 
     histories: ClassVar[int] = 25
-    """How many random histories are tried. They are the same ones every time; a greater number tries more."""
+    """How many random histories the tests try. They are the same in every run."""
 
     history_length: ClassVar[int] = 20
-    """How many blocks, or groups of overlapping blocks, a history has at most."""
+    """The maximum number of blocks, or groups of overlapping blocks, in a history."""
 
     a_while: ClassVar[float] = 0.2
-    """Seconds for which a block is watched to see that it waits."""
+    """Seconds for which a test watches that a block waits."""
 
     patience: ClassVar[float] = 30
     """Seconds after which a block counts as hanging."""

@@ -1,4 +1,4 @@
-"""What all callers do, as tests."""
+"""The contract of `Callers`, as tests."""
 
 import asyncio
 from typing import ClassVar
@@ -13,11 +13,11 @@ from tradingagents_core.ports import Callers
 class CallersContract:
     """Every sentence of `Callers`.
 
-    A subclass gives the fixtures `callers`, `issue_credential` and `end_account`, and may set the attribute below.
+    A subclass defines the fixtures `callers`, `issue_credential` and `end_account`, and may set the attribute below.
     """
 
     patience: ClassVar[float] = 30
-    """Seconds after which something that should end counts as hanging."""
+    """Seconds after which an operation counts as hanging."""
 
     pytestmark = pytest.mark.anyio
 
@@ -27,18 +27,18 @@ class CallersContract:
 
     @pytest.fixture
     def callers(self) -> Callers:
-        """To be given by the author of the adapter."""
-        raise NotImplementedError("a subclass of CallersContract gives the fixture callers")
+        """Defined by the author of the adapter."""
+        raise NotImplementedError("a subclass of CallersContract has to define the fixture callers")
 
     @pytest.fixture
     def issue_credential(self) -> IssueCredential:
-        """To be given by the author of the adapter: it makes a new user whom the callers know, and a credential."""
-        raise NotImplementedError("a subclass of CallersContract gives the fixture issue_credential")
+        """Defined by the author of the adapter: makes a new user, and a credential that finds the user."""
+        raise NotImplementedError("a subclass of CallersContract has to define the fixture issue_credential")
 
     @pytest.fixture
     def end_account(self) -> EndAccount:
-        """To be given by the author of the adapter: it ends a user's account, and does not tell the callers."""
-        raise NotImplementedError("a subclass of CallersContract gives the fixture end_account")
+        """Defined by the author of the adapter: ends a user's account, and does not call `Callers.forget`."""
+        raise NotImplementedError("a subclass of CallersContract has to define the fixture end_account")
 
     # Finding
 
@@ -66,9 +66,7 @@ class CallersContract:
                 user_id for _, user_id in issued
             ]
 
-    async def test_any_other_text_is_nobodys_credential(
-        self, callers: Callers, issue_credential: IssueCredential
-    ) -> None:
+    async def test_any_other_text_finds_no_caller(self, callers: Callers, issue_credential: IssueCredential) -> None:
         credential, user_id = await issue_credential()
         others = [
             *("", " ", "\x00", "é", "\ud800", "None", "x" * 100_000, str(user_id)),
@@ -88,7 +86,7 @@ class CallersContract:
 
     # Forgetting
 
-    async def test_a_change_counts_once_it_is_forgotten(
+    async def test_a_change_takes_effect_once_the_user_is_forgotten(
         self, callers: Callers, issue_credential: IssueCredential, end_account: EndAccount
     ) -> None:
         credential, user_id = await issue_credential()
@@ -98,7 +96,7 @@ class CallersContract:
 
         assert [await callers.find(credential) for _ in range(2)] == [None, None]
 
-    async def test_a_change_counts_though_callers_are_looked_for_meanwhile(
+    async def test_a_change_takes_effect_although_callers_are_found_meanwhile(
         self, callers: Callers, issue_credential: IssueCredential, end_account: EndAccount
     ) -> None:
         for turns in range(6):
@@ -134,7 +132,9 @@ class CallersContract:
 
         assert await _user_id(callers, credential) == user_id
 
-    async def test_forgetting_nobody_changes_nothing(self, callers: Callers, issue_credential: IssueCredential) -> None:
+    async def test_forgetting_an_unknown_user_changes_nothing(
+        self, callers: Callers, issue_credential: IssueCredential
+    ) -> None:
         credential, user_id = await issue_credential()
         await callers.find(credential)
         for foreign_id in FOREIGN_IDS:

@@ -1,4 +1,4 @@
-"""What the tests of the kit store, and short ways to store it through the port."""
+"""Examples that the tests of the kit store, and shortcuts to store them through the ports."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ CREATED: Final = datetime(2024, 1, 15, 10, 30, 0, 123456, UTC)
 CHANGED: Final = datetime(2024, 2, 29, 23, 59, 59, 999999, UTC)
 
 FOREIGN_IDS: Final = (0, -1, 10**6, INTEGER_MAX, INTEGER_MAX + 1, INTEGER_MIN - 1, 10**30)
-"""Integers that are nobody's id in a store of a few rows, among them some that no database column holds."""
+"""Integers that are no id in a small store. Some of them fit into no database column."""
 
 
 def _nested(depth: int) -> dict[str, JsonValue]:
@@ -69,24 +69,24 @@ CONTENTS: Final = {
 
 @contextmanager
 def refused(reason: TradingAgentsError) -> Iterator[None]:
-    """A block that has to be refused for this reason."""
+    """A block that has to raise this error."""
     try:
         yield
     except TradingAgentsError as refusal:
         if not says(refusal, reason):
-            message = f"refused with {refusal!r} {vars(refusal)}, and should have been with {reason!r} {vars(reason)}"
+            message = f"refused with {refusal!r} {vars(refusal)}, expected {reason!r} {vars(reason)}"
             raise AssertionError(message) from refusal
     else:
-        raise AssertionError(f"not refused, and should have been with {reason!r} {vars(reason)}")
+        raise AssertionError(f"not refused, expected {reason!r} {vars(reason)}")
 
 
 def says(refusal: TradingAgentsError, reason: TradingAgentsError) -> bool:
-    """Whether a refusal is for this reason, and carries its fact."""
+    """Whether a refusal is the expected error with the expected attributes."""
     return isinstance(refusal, type(reason)) and vars(reason).items() <= vars(refusal).items()
 
 
 def repeatable(examples: int) -> settings:
-    """Hypothesis with so many examples, the same ones every time, however slow the adapter is."""
+    """Settings of Hypothesis: this many examples, the same in every run, without a deadline for slow adapters."""
     return settings(
         max_examples=examples,
         derandomize=True,
@@ -97,13 +97,13 @@ def repeatable(examples: int) -> settings:
 
 
 Row: TypeAlias = dict[str, Any]
-"""The fields of a user or a strategy, with parameters as the plain values that they hold."""
+"""The fields of a user or a strategy, with parameters as plain values."""
 
 
 def exact(stored: User | Strategy | Row) -> dict[str, str]:
-    """The fields as texts that differ wherever the values do.
+    """The fields as texts. Different values have different texts.
 
-    `True`, `1` and `1.0` differ, and so do `0.0` and `-0.0`, two orders of keys, two time zones, and None and nothing.
+    `True`, `1` and `1.0` differ, and so do `0.0` and `-0.0`, two orders of keys, and two time zones.
     """
     row = stored if isinstance(stored, dict) else {field.name: getattr(stored, field.name) for field in fields(stored)}
     return {name: _text(value) for name, value in row.items()}
@@ -120,12 +120,12 @@ def _text(value: object) -> str:
 
 
 async def add_user(store: AccountStore, email: str, *, password_hash: str = "hash") -> User:
-    """A new user."""
+    """Store a new user."""
     return await store.add_user(email=email, password_hash=password_hash, at=CREATED)
 
 
 async def add_strategy(store: StrategyStore, owner_id: int, content: StrategyContent | str) -> Strategy:
-    """A new strategy of this owner, stored in a block of its own; a text stands for a content of that name."""
+    """Store a new strategy of this owner in a separate block. A text stands for a content with this name."""
     if isinstance(content, str):
         content = StrategyContent(name=content)
     async with store.write(owner_id) as work:

@@ -1,4 +1,4 @@
-"""What all counts of failed logins do, as tests."""
+"""The contract of `LoginFailures`, as tests."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -20,11 +20,11 @@ _A, _B, _C = _ANN
 class LoginFailuresContract:
     """Every sentence of `LoginFailures`.
 
-    A subclass gives the fixture `login_failures`, and may set the attribute below.
+    A subclass defines the fixture `login_failures`, and may set the attribute below.
     """
 
     a_while: ClassVar[float] = 60
-    """Seconds after which something that should end counts as hanging."""
+    """Seconds after which an operation counts as hanging."""
 
     pytestmark = pytest.mark.anyio
 
@@ -34,8 +34,8 @@ class LoginFailuresContract:
 
     @pytest.fixture
     def login_failures(self) -> LoginFailures:
-        """To be given by the author of the adapter: no failure has been counted yet."""
-        raise NotImplementedError("a subclass of LoginFailuresContract gives the fixture login_failures")
+        """Defined by the author of the adapter: without any counts."""
+        raise NotImplementedError("a subclass of LoginFailuresContract has to define the fixture login_failures")
 
     async def test_a_key_without_failures_has_no_count(self, login_failures: LoginFailures) -> None:
         await login_failures.add(_ANN, at=_NOW)
@@ -65,7 +65,7 @@ class LoginFailuresContract:
 
         assert await login_failures.find(_ANN) == dict.fromkeys(_ANN, FailureCount(21, _NOW))
 
-    async def test_a_count_that_is_long_ago_starts_anew(self, login_failures: LoginFailures) -> None:
+    async def test_an_old_count_starts_again(self, login_failures: LoginFailures) -> None:
         later = _NOW + FORGOTTEN_AFTER + _MOMENT
         await login_failures.add([_A, _B], at=_NOW)
         await login_failures.add([_B], at=_NOW)
@@ -73,13 +73,13 @@ class LoginFailuresContract:
 
         assert await login_failures.find([_A]) == {_A: FailureCount(1, later)}
 
-    async def test_a_count_goes_on_until_it_is_long_ago(self, login_failures: LoginFailures) -> None:
+    async def test_a_count_grows_until_it_is_old(self, login_failures: LoginFailures) -> None:
         await login_failures.add([_A], at=_NOW)
         await login_failures.add([_A], at=_NOW + FORGOTTEN_AFTER)
 
         assert await login_failures.find([_A]) == {_A: FailureCount(2, _NOW + FORGOTTEN_AFTER)}
 
-    async def test_a_count_goes_on_though_the_clock_has_stepped_back(self, login_failures: LoginFailures) -> None:
+    async def test_a_count_grows_although_the_clock_was_set_back(self, login_failures: LoginFailures) -> None:
         await login_failures.add([_A], at=_NOW)
         await login_failures.add([_A], at=_NOW - timedelta(days=1))
 
@@ -94,7 +94,7 @@ class LoginFailuresContract:
         assert await login_failures.find(_ANN) == {}
         assert set(await login_failures.find(_BOB)) == set(_BOB)
 
-    async def test_what_is_cleared_has_no_count_and_all_else_has(self, login_failures: LoginFailures) -> None:
+    async def test_cleared_keys_have_no_count_and_other_keys_keep_theirs(self, login_failures: LoginFailures) -> None:
         await login_failures.add([_A, _B], at=_NOW)
         await login_failures.clear([_A, _C])
 

@@ -1,6 +1,6 @@
-"""What every queue of logins does, as tests.
+"""The contract of `LoginQueue`, as tests.
 
-Time is that of asyncio's clock, which a test moves on; nobody waits for it.
+The tests do not wait: they move the clock of the event loop forward.
 """
 
 import asyncio
@@ -20,14 +20,14 @@ from tradingagents_core.errors import PasswordHasherBusy, TooManyAttempts
 from tradingagents_core.ports import LoginQueue
 
 _STEPS: Final = 10
-"""More steps than a turn takes to be passed on."""
+"""More steps of the event loop than it takes to pass a turn on."""
 
 _A_WHILE: Final = 60
-"""Seconds after which something that should end counts as hanging."""
+"""Seconds after which an operation counts as hanging."""
 
 
 class _Line:
-    """Attempts that want a turn at a queue, and the order in which they get it."""
+    """Attempts that wait for their turns in a queue, and the order in which they get them."""
 
     def __init__(self, queue: LoginQueue) -> None:
         self._queue = queue
@@ -35,7 +35,7 @@ class _Line:
         self.tasks: list[asyncio.Task[None]] = []
 
     async def join(self, name: str, attempt: LoginAttempt, *, failures: int = 0) -> "asyncio.Task[None]":
-        """An attempt that waits now, or that has been refused."""
+        """Start an attempt; on return it has its turn, waits, or has been refused."""
         task = asyncio.create_task(self._take_turn(name, attempt, failures))
         self.tasks.append(task)
         await _settle()
@@ -49,11 +49,11 @@ class _Line:
 class LoginQueueContract:
     """Every sentence of `LoginQueue`.
 
-    A subclass gives the fixture `login_queue`, and may set the attribute below.
+    A subclass defines the fixture `login_queue`, and may set the attribute below.
     """
 
     very_many: ClassVar[int] = 2000
-    """So many attempts are more than may wait at once."""
+    """A number of attempts that is greater than the queue accepts."""
 
     pytestmark = pytest.mark.anyio
 
@@ -63,8 +63,8 @@ class LoginQueueContract:
 
     @pytest.fixture
     def login_queue(self) -> LoginQueue:
-        """To be given by the author of the queue: it gives one turn at a time, and nobody is in it."""
-        raise NotImplementedError("a subclass of LoginQueueContract gives the fixture login_queue")
+        """Defined by the author of the queue: an empty queue that grants one turn at a time."""
+        raise NotImplementedError("a subclass of LoginQueueContract has to define the fixture login_queue")
 
     # Attempts that are under way
 
@@ -85,7 +85,7 @@ class LoginQueueContract:
 
     # Turns
 
-    async def test_who_comes_alone_waits_for_nobody(self, login_queue: LoginQueue) -> None:
+    async def test_a_single_attempt_does_not_wait(self, login_queue: LoginQueue) -> None:
         line = _Line(login_queue)
         for name in ("first", "second"):
             task = await line.join(name, _attempt(1))
@@ -109,7 +109,7 @@ class LoginQueueContract:
         await _settle()
         assert line.served == ["next"]
 
-    async def test_who_has_logged_in_before_comes_before_everybody_else(self, login_queue: LoginQueue) -> None:
+    async def test_users_who_have_logged_in_before_come_first(self, login_queue: LoginQueue) -> None:
         owner = _attempt(9)
         login_queue.note_success(owner)
         async with _full(login_queue) as line:
@@ -130,7 +130,7 @@ class LoginQueueContract:
                 await line.join(f"{failures}", _attempt(1 + failures), failures=failures)
         assert line.served == ["0", "1", "8", "64"]
 
-    async def test_turns_go_round_by_source_and_not_by_arrival(self, login_queue: LoginQueue) -> None:
+    async def test_sources_take_turns_whatever_the_order_of_arrival(self, login_queue: LoginQueue) -> None:
         async with _full(login_queue) as line:
             for number in range(4):
                 await line.join("crowd", _attempt(1, account=number))
@@ -148,7 +148,7 @@ class LoginQueueContract:
             await line.join("here", _attempt(1))
         assert line.served == ["here"]
 
-    async def test_an_attempt_that_is_cancelled_as_its_turn_comes_passes_it_on(self, login_queue: LoginQueue) -> None:
+    async def test_an_attempt_cancelled_as_its_turn_comes_passes_the_turn_on(self, login_queue: LoginQueue) -> None:
         line = _Line(login_queue)
         async with login_queue.turn(_attempt(1000), failures=0):
             gone = await line.join("gone", _attempt(1))
@@ -158,7 +158,7 @@ class LoginQueueContract:
         assert "next" in line.served
         assert (await line.join("last", _attempt(3))).done()
 
-    # Those who do not get a turn
+    # Attempts without a turn
 
     async def test_few_attempts_of_one_source_wait_at_once(self, login_queue: LoginQueue) -> None:
         async with _full(login_queue) as line:
@@ -181,7 +181,7 @@ class LoginQueueContract:
             assert not (await line.join("waits", _attempt(2))).done()
         assert line.served == ["waits"] * (QUEUED_ON_AN_ACCOUNT_FROM_ONE_SOURCE + 2)
 
-    async def test_nobody_waits_longer_than_for_a_while(
+    async def test_an_attempt_waits_for_a_limited_time(
         self, login_queue: LoginQueue, move_clock: Callable[[float], None]
     ) -> None:
         async with _full(login_queue) as line:
@@ -196,7 +196,7 @@ class LoginQueueContract:
             assert not late.done()
         assert line.served == ["late"]
 
-    async def test_some_are_turned_away_when_very_many_wait(self, login_queue: LoginQueue) -> None:
+    async def test_some_attempts_are_refused_when_very_many_wait(self, login_queue: LoginQueue) -> None:
         async with _full(login_queue) as line:
             tasks = [await line.join("waits", _attempt(number)) for number in range(self.very_many)]
             errors = [task.exception() for task in tasks if task.done()]
@@ -220,7 +220,7 @@ class LoginQueueContract:
 
 @asynccontextmanager
 async def _full(queue: LoginQueue) -> AsyncIterator[_Line]:
-    """A line at a queue whose only turn is taken until the block ends; then all that wait have their turns."""
+    """A line at a queue whose only turn is in use until the block ends. Then all waiting attempts get their turns."""
     line = _Line(queue)
     async with queue.turn(_attempt(1000), failures=0):
         yield line
@@ -230,11 +230,11 @@ async def _full(queue: LoginQueue) -> AsyncIterator[_Line]:
 
 
 async def _settle() -> None:
-    """Let everybody go on who can."""
+    """Let all tasks run as far as they can."""
     for _ in range(_STEPS):
         await asyncio.sleep(0)
 
 
 def _attempt(source: int, *, account: int = 1) -> LoginAttempt:
-    """A try of one of many sources, each in a network of its own."""
+    """An attempt of one of many sources, each in a different network."""
     return LoginAttempt.of(email=f"user{account}@example.com", source=f"10.{source // 256}.{source % 256}.1")

@@ -1,4 +1,4 @@
-"""What an author of an adapter gives to the kit."""
+"""The types of the fixtures that the author of an adapter defines."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -9,13 +9,13 @@ from tradingagents_core.ports import AccountStore, Clock, StrategyStore, TokenSe
 OpenStrategyStore: TypeAlias = Callable[[], AbstractAsyncContextManager[StrategyStore]]
 """Opens a fresh, empty store of strategies, and closes it when the block ends.
 
-It is called many times, in more than one event loop; no two stores share anything.
+The kit calls this function many times, in several event loops. The stores share no data.
 """
 
 OpenAccountStore: TypeAlias = Callable[[], AbstractAsyncContextManager[AccountStore]]
 """Opens a fresh, empty store of accounts, and closes it when the block ends.
 
-It is called many times, in more than one event loop; no two stores share anything.
+The kit calls this function many times, in several event loops. The stores share no data.
 """
 
 IssueCredential: TypeAlias = Callable[[], Awaitable[tuple[str, int]]]
@@ -27,8 +27,8 @@ Returns the credential and the user's id.
 EndAccount: TypeAlias = Callable[[int], Awaitable[None]]
 """Ends the account of the user with this id, so that this user may no longer use the service.
 
-It makes the change only, as another program would; the tests of the kit call `Callers.forget` afterwards.
+This function only makes the change, as another program would. The tests call `Callers.forget` afterwards.
 """
 
 OpenTokenService: TypeAlias = Callable[[Clock], TokenService]
-"""Makes a token service that takes the time from this clock."""
+"""Makes a token service with this clock."""

@@ -1,6 +1,6 @@
-"""What every password hasher does, as tests.
+"""The contract of `PasswordHasher`, as tests.
 
-How long a hash takes is not measured: on a busy machine that says nothing.
+The tests do not measure the time of a hash: on a busy machine, this time says nothing.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ _passwords: Final = st.sampled_from(
 class PasswordHasherContract:
     """Every sentence of `PasswordHasher`.
 
-    A subclass gives the fixtures `password_hasher` and `weaker_password_hasher`, and may set the attribute below.
-    Parameters that are cheap keep the tests short.
+    A subclass defines the fixtures `password_hasher` and `weaker_password_hasher`, and may set the attribute below.
+    Cheap parameters keep the tests short.
     """
 
     examples: ClassVar[int] = 60
-    """How many examples each property is tried with. They are the same ones every time; a greater number tries more."""
+    """How many examples each property is tried with. They are the same in every run."""
 
     pytestmark = pytest.mark.anyio
 
@@ -41,13 +41,15 @@ class PasswordHasherContract:
 
     @pytest.fixture
     def password_hasher(self) -> PasswordHasher:
-        """To be given by the author of the hasher."""
-        raise NotImplementedError("a subclass of PasswordHasherContract gives the fixture password_hasher")
+        """Defined by the author of the hasher."""
+        raise NotImplementedError("a subclass of PasswordHasherContract has to define the fixture password_hasher")
 
     @pytest.fixture
     def weaker_password_hasher(self) -> PasswordHasher:
-        """To be given by the author of the hasher: one of the same kind with weaker parameters."""
-        raise NotImplementedError("a subclass of PasswordHasherContract gives the fixture weaker_password_hasher")
+        """Defined by the author of the hasher: one of the same kind with weaker parameters."""
+        raise NotImplementedError(
+            "a subclass of PasswordHasherContract has to define the fixture weaker_password_hasher"
+        )
 
     @pytest.fixture
     async def password_hash(self, password_hasher: PasswordHasher) -> str:
@@ -69,7 +71,7 @@ class PasswordHasherContract:
     async def test_two_hashes_of_one_password_differ(self, password_hasher: PasswordHasher, password_hash: str) -> None:
         assert await password_hasher.hash(PASSWORD) != password_hash
 
-    async def test_the_event_loop_turns_while_a_password_is_hashed(self, password_hasher: PasswordHasher) -> None:
+    async def test_the_event_loop_runs_while_a_password_is_hashed(self, password_hasher: PasswordHasher) -> None:
         assert await _lets_others_run(lambda: password_hasher.hash(PASSWORD))
 
     # Verifying
@@ -107,7 +109,7 @@ class PasswordHasherContract:
     ) -> None:
         assert await password_hasher.verify(password=other, password_hash=password_hash) is False
 
-    async def test_what_follows_a_nul_counts(self, password_hasher: PasswordHasher) -> None:
+    async def test_characters_after_a_nul_count(self, password_hasher: PasswordHasher) -> None:
         password_hash = await password_hasher.hash("horse\x00battery")
 
         assert await password_hasher.verify(password="horse\x00battery", password_hash=password_hash) is True
@@ -126,16 +128,16 @@ class PasswordHasherContract:
         for unreadable in ("", "\x00", "é", "\ud800", PASSWORD, cut, foreign, "$" * 5, f"{{}}{password_hash}"):
             assert await password_hasher.verify(password=PASSWORD, password_hash=unreadable) is False
 
-    async def test_nobody_has_a_password(self, password_hasher: PasswordHasher) -> None:
+    async def test_an_unknown_user_has_no_password(self, password_hasher: PasswordHasher) -> None:
         for password in (PASSWORD, "", "None"):
             assert await password_hasher.verify(password=password, password_hash=None) is False
 
-    async def test_the_event_loop_turns_while_a_password_is_verified(
+    async def test_the_event_loop_runs_while_a_password_is_verified(
         self, password_hasher: PasswordHasher, password_hash: str
     ) -> None:
         assert await _lets_others_run(lambda: password_hasher.verify(password=PASSWORD, password_hash=password_hash))
 
-    async def test_the_password_of_nobody_is_not_answered_without_work(self, password_hasher: PasswordHasher) -> None:
+    async def test_verifying_for_an_unknown_user_takes_work(self, password_hasher: PasswordHasher) -> None:
         assert await _lets_others_run(lambda: password_hasher.verify(password=PASSWORD, password_hash=None))
 
     # Growing stronger
@@ -163,9 +165,9 @@ class PasswordHasherContract:
 
 
 async def _lets_others_run(start: Callable[[], Awaitable[Any]]) -> bool:
-    """Whether the event loop has turned before the work was done.
+    """Whether other tasks have run before the work was done.
 
-    Work that is done in the first turn of its task was done on the event loop, or not at all.
+    Work that ends in the first step of its task was done on the event loop, or not at all.
     """
     job = asyncio.ensure_future(start())
     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""What every store of strategies does, as tests."""
+"""The contract of stores of strategies, as tests."""
 
 import asyncio
 import logging
@@ -34,7 +34,7 @@ from tradingagents_core.ports import StrategyStore
 
 ANN: Final = 1009
 BOB: Final = 4
-"""Owners: a store is told nothing of them before they own something."""
+"""Two owners. A store does not know them before they own a strategy."""
 
 _log = logging.getLogger(__name__)
 
@@ -42,16 +42,16 @@ _log = logging.getLogger(__name__)
 class StrategyStoreContract(BlocksContract):
     """Every sentence of `StrategyReader`, `StrategyRepository` and `StrategyStore`.
 
-    A subclass gives the fixture `open_store`, and may set the attributes of `BlocksContract` and the one below.
+    A subclass defines the fixture `open_store`, and may set the attributes of `BlocksContract` and the one below.
     """
 
     one_writer_at_a_time: ClassVar[bool] = False
-    """Whether the store lets in one writer at a time, as SQLite does: then owners wait for each other, too."""
+    """Whether the store allows one writer at a time, such as SQLite: then owners wait for each other, too."""
 
     @pytest.fixture
     def open_store(self) -> OpenStrategyStore:
-        """To be given by the author of the store."""
-        raise NotImplementedError("a subclass of StrategyStoreContract gives the fixture open_store")
+        """Defined by the author of the store."""
+        raise NotImplementedError("a subclass of StrategyStoreContract has to define the fixture open_store")
 
     @pytest.fixture
     async def store(self, open_store: OpenStrategyStore) -> AsyncIterator[StrategyStore]:
@@ -90,7 +90,7 @@ class StrategyStoreContract(BlocksContract):
             read = await view.strategies.get(owner_id=ANN, strategy_id=strategy.id)
         assert repr(read.parameters.to_dict()) == repr(parameters.to_dict())
 
-    async def test_what_has_been_read_stays_as_it_is(self, store: StrategyStore) -> None:
+    async def test_a_list_that_was_read_does_not_change(self, store: StrategyStore) -> None:
         strategy = await add_strategy(store, ANN, "a")
         async with store.read() as view:
             page = await view.strategies.list(owner_id=ANN, skip=0, limit=10, active_only=False)
@@ -102,7 +102,7 @@ class StrategyStoreContract(BlocksContract):
 
         assert list(page.items) == [strategy]
 
-    async def test_an_id_that_was_not_given_is_no_strategy(self, store: StrategyStore) -> None:
+    async def test_an_unknown_id_finds_no_strategy(self, store: StrategyStore) -> None:
         await add_strategy(store, ANN, "a")
 
         for strategy_id in FOREIGN_IDS:
@@ -194,7 +194,7 @@ class StrategyStoreContract(BlocksContract):
         await writer
         assert [(total, items) for total, items in seen if total != items] == []
 
-    async def test_nobody_elses_strategies_are_in_a_list(self, store: StrategyStore) -> None:
+    async def test_strategies_of_other_owners_are_not_listed(self, store: StrategyStore) -> None:
         await add_strategy(store, ANN, "a")
         await add_strategy(store, BOB, "b")
 
@@ -202,7 +202,7 @@ class StrategyStoreContract(BlocksContract):
         assert await names(store, BOB) == ["b"]
 
     @pytest.mark.parametrize("active_only", [False, True])
-    async def test_nobody_elses_strategies_are_counted(self, store: StrategyStore, *, active_only: bool) -> None:
+    async def test_strategies_of_other_owners_are_not_counted(self, store: StrategyStore, *, active_only: bool) -> None:
         await add_strategy(store, ANN, "a")
         for name in ("b", "c"):
             await add_strategy(store, BOB, name)
@@ -257,7 +257,7 @@ class StrategyStoreContract(BlocksContract):
 
         assert (sorted(await names(store, ANN)), await _totals(store, ANN)) == (["a", "b"], (2, 2))
 
-    async def test_a_first_block_of_an_owner_is_waited_for(self, store: StrategyStore) -> None:
+    async def test_blocks_wait_for_the_first_block_of_an_owner(self, store: StrategyStore) -> None:
         async with store.write(ANN) as work:
             later = asyncio.ensure_future(add_strategy(store, ANN, "later"))
             await asyncio.wait({later}, timeout=self.a_while)
@@ -383,7 +383,7 @@ class StrategyStoreContract(BlocksContract):
         async with store.read() as view:
             assert await view.strategies.get(owner_id=ANN, strategy_id=changed.id) == changed
 
-    async def test_a_name_that_was_given_up_is_free(self, store: StrategyStore) -> None:
+    async def test_a_former_name_is_free(self, store: StrategyStore) -> None:
         strategy = await add_strategy(store, ANN, "a")
         async with store.write(ANN) as work:
             await work.strategies.replace(strategy.changed(at=CHANGED, name="b"))
@@ -413,7 +413,7 @@ class StrategyStoreContract(BlocksContract):
 
         assert (await add_strategy(store, ANN, "b")).id > removed.id
 
-    async def test_what_does_not_exist_cannot_be_removed(self, store: StrategyStore) -> None:
+    async def test_a_strategy_that_does_not_exist_cannot_be_removed(self, store: StrategyStore) -> None:
         strategy = await add_strategy(store, ANN, "a")
 
         for strategy_id in FOREIGN_IDS:
@@ -459,7 +459,7 @@ class StrategyStoreContract(BlocksContract):
 
         assert await names(store, ANN) == ["b"]
 
-    async def test_a_block_does_not_find_what_it_has_removed(self, store: StrategyStore) -> None:
+    async def test_a_block_does_not_find_a_strategy_that_it_has_removed(self, store: StrategyStore) -> None:
         strategy = await add_strategy(store, ANN, "a")
 
         with refused(StrategyNotFound(strategy.id)):
@@ -467,7 +467,7 @@ class StrategyStoreContract(BlocksContract):
                 await work.strategies.remove(strategy.id)
                 await work.strategies.get(strategy.id)
 
-    async def test_a_block_finds_no_strategy_by_an_id_that_was_not_given(self, store: StrategyStore) -> None:
+    async def test_a_block_finds_no_strategy_by_an_unknown_id(self, store: StrategyStore) -> None:
         await add_strategy(store, ANN, "a")
 
         for strategy_id in FOREIGN_IDS:
@@ -482,7 +482,7 @@ class StrategyStoreContract(BlocksContract):
             async with store.write(BOB) as work:
                 await work.strategies.get(strategy.id)
 
-    async def test_everything_in_a_block_is_kept(self, store: StrategyStore) -> None:
+    async def test_a_block_commits_all_its_changes(self, store: StrategyStore) -> None:
         changed = await add_strategy(store, ANN, "changed")
         removed = await add_strategy(store, ANN, "removed")
         async with store.write(ANN) as work:
@@ -493,7 +493,7 @@ class StrategyStoreContract(BlocksContract):
 
         assert await names(store, ANN) == ["c", "a", "b"]
 
-    async def test_nothing_in_a_block_is_kept_that_an_exception_leaves(self, store: StrategyStore) -> None:
+    async def test_an_exception_rolls_a_block_back(self, store: StrategyStore) -> None:
         kept = await add_strategy(store, ANN, "kept")
         removed = await add_strategy(store, ANN, "removed")
         with pytest.raises(LeftOnPurpose):
@@ -507,7 +507,7 @@ class StrategyStoreContract(BlocksContract):
             page = await view.strategies.list(owner_id=ANN, skip=0, limit=10, active_only=False)
         assert (list(page.items), page.total) == ([kept, removed], 2)
 
-    async def test_nothing_in_a_block_is_kept_that_a_refusal_leaves(self, store: StrategyStore) -> None:
+    async def test_a_refusal_rolls_a_block_back(self, store: StrategyStore) -> None:
         await add_strategy(store, ANN, "a")
         with refused(StrategyNameTaken("a")):
             async with store.write(ANN) as work:
@@ -516,7 +516,7 @@ class StrategyStoreContract(BlocksContract):
 
         assert await names(store, ANN) == ["a"]
 
-    async def test_a_reading_block_does_not_see_what_is_not_committed(self, store: StrategyStore) -> None:
+    async def test_a_reading_block_does_not_see_uncommitted_changes(self, store: StrategyStore) -> None:
         first = await add_strategy(store, ANN, "a")
         async with store.write(ANN) as work:
             await work.strategies.add(StrategyContent(name="b"), at=CREATED)
@@ -578,7 +578,7 @@ class StrategyStoreContract(BlocksContract):
             counted = await view.strategies.get(owner_id=ANN, strategy_id=strategy.id)
         assert counted.parameters == Parameters({"count": 12})
 
-    async def test_of_overlapping_blocks_one_gets_the_name(self, store: StrategyStore) -> None:
+    async def test_one_of_several_overlapping_blocks_gets_the_name(self, store: StrategyStore) -> None:
         attempts = [add_strategy(store, ANN, "a") for _ in range(8)]
         outcomes = await asyncio.wait_for(asyncio.gather(*attempts, return_exceptions=True), self.patience)
 
@@ -610,9 +610,7 @@ class StrategyStoreContract(BlocksContract):
         await asyncio.wait_for(add_strategy(store, ANN, "next"), self.patience)
 
     @pytest.mark.parametrize("done", [1, 2, 3])
-    async def test_nothing_in_a_block_is_kept_that_is_cancelled_between_its_changes(
-        self, store: StrategyStore, done: int
-    ) -> None:
+    async def test_a_block_cancelled_between_its_changes_is_rolled_back(self, store: StrategyStore, done: int) -> None:
         reached = asyncio.Event()
 
         async def add_some_and_wait() -> None:
@@ -655,10 +653,10 @@ class StrategyStoreContract(BlocksContract):
 
     # Everything at once
 
-    def test_random_histories_go_as_with_plain_dictionaries(self, open_store: OpenStrategyStore) -> None:
+    def test_random_histories_match_plain_dictionaries(self, open_store: OpenStrategyStore) -> None:
         exploration = Exploration(patience=self.patience)
         run_state_machine_as_test(
-            # A factory will do (its docstring says so), though its annotation wants a class.
+            # The annotation demands a class, but a factory is allowed, as the docstring says.
             cast(type[StrategyHistories], lambda: StrategyHistories(open_store, exploration)),
             settings=settings(repeatable(self.histories), stateful_step_count=self.history_length),
         )

@@ -1,4 +1,4 @@
-"""What every token service does, as tests."""
+"""The contract of `TokenService`, as tests."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -30,16 +30,16 @@ class SteeredClock:
 class TokenServiceContract:
     """Every sentence of `TokenService`.
 
-    A subclass gives the fixture `open_token_service`, and may set the attribute below.
+    A subclass defines the fixture `open_token_service`, and may set the attribute below.
     """
 
     examples: ClassVar[int] = 100
-    """How many examples each property is tried with. They are the same ones every time; a greater number tries more."""
+    """How many examples each property is tried with. They are the same in every run."""
 
     @pytest.fixture
     def open_token_service(self) -> OpenTokenService:
-        """To be given by the author of the service."""
-        raise NotImplementedError("a subclass of TokenServiceContract gives the fixture open_token_service")
+        """Defined by the author of the service."""
+        raise NotImplementedError("a subclass of TokenServiceContract has to define the fixture open_token_service")
 
     @pytest.fixture
     def clock(self) -> SteeredClock:
@@ -77,7 +77,7 @@ class TokenServiceContract:
     def test_a_token_is_valid_from_now_on(self, tokens: TokenService, clock: SteeredClock) -> None:
         claims = tokens.verify(tokens.issue(user_id=7))
 
-        # A format may keep whole seconds only.
+        # A token may contain whole seconds only.
         assert clock.now - SECOND < claims.issued_at <= clock.now
 
     def test_a_token_is_valid_for_a_limited_time(self, tokens: TokenService, clock: SteeredClock) -> None:
@@ -174,7 +174,7 @@ class TokenServiceContract:
 
         is_refused()
 
-    def test_no_part_of_one_token_serves_in_another(self, tokens: TokenService) -> None:
+    def test_parts_of_two_tokens_do_not_make_a_token(self, tokens: TokenService) -> None:
         one, other = tokens.issue(user_id=7), tokens.issue(user_id=8)
 
         @repeatable(self.examples)

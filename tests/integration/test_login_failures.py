@@ -84,7 +84,7 @@ async def test_failures_at_once_are_all_counted(failures: LoginFailures) -> None
     assert await failures.find(["a", "b"]) == {"a": FailureCount(20, NOW), "b": FailureCount(20, NOW)}
 
 
-async def test_a_count_that_is_long_ago_starts_anew(failures: LoginFailures) -> None:
+async def test_an_old_count_starts_again(failures: LoginFailures) -> None:
     await failures.add(["a", "b"], at=NOW)
     later = NOW + FORGOTTEN_AFTER + timedelta(microseconds=1)
     await failures.add(["a"], at=later)

@@ -1,6 +1,6 @@
-"""Stores of accounts with one fault each, and the test of the kit that has to name it.
+"""Stores of accounts with one fault each. A test of the kit has to find each fault.
 
-pytest collects this file only when it is told to: see `test_conformance_kit.py`.
+pytest collects this file only on request: see `test_conformance_kit.py`.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ class Repository(UserRepository):
 
 
 class PlainAccountStore(AccountStore):
-    """A dictionary of users, of which a block changes one: no fault."""
+    """A store without faults: a dictionary of users. A block changes one of them."""
 
     reader: type[Reader] = Reader
     repository: type[Repository] = Repository
@@ -109,7 +109,7 @@ FAULTS: dict[str, Fault] = {}
 
 
 def named_by(test: str, *, histories: bool = False) -> Callable[[type[Any]], type[Any]]:
-    """Make a store of a reader, a repository or a store that has a fault."""
+    """Note a reader, a repository or a store with a fault, and the test that has to fail."""
 
     def note(broken: type[Any]) -> type[Any]:
         store = broken
@@ -164,7 +164,7 @@ class TimesAreKeptInMilliseconds(Reader):
 
 
 class LiveUsers(Sequence[User]):
-    """The users of the moment in which one looks."""
+    """The users at the time of each access."""
 
     def __init__(self, now: Callable[[], Sequence[User]]) -> None:
         self.now = now
@@ -183,13 +183,13 @@ class LiveUsers(Sequence[User]):
         return iter(self.now())
 
 
-@named_by("test_what_has_been_read_stays_as_it_is")
+@named_by("test_a_list_that_was_read_does_not_change")
 class TheListOfUsersIsAlive(Reader):
     async def list(self):
         return LiveUsers(lambda: list(self.store.users.values()))
 
 
-@named_by("test_what_has_been_read_stays_as_it_is")
+@named_by("test_a_list_that_was_read_does_not_change")
 class OneListOfUsersIsHandedToAll(Reader):
     handed_out: ClassVar[list[User]] = []
 
@@ -198,7 +198,7 @@ class OneListOfUsersIsHandedToAll(Reader):
         return self.handed_out
 
 
-@named_by("test_nobody_has_an_id_that_was_not_given")
+@named_by("test_an_unknown_id_finds_no_user")
 class NobodyIsAnError(Reader):
     async def find(self, user_id):
         if user_id not in self.store.users:
@@ -206,14 +206,14 @@ class NobodyIsAnError(Reader):
         return await super().find(user_id)
 
 
-@named_by("test_nobody_has_an_id_that_was_not_given")
+@named_by("test_an_unknown_id_finds_no_user")
 class IdsMustFitInto64Bits(Reader):
     async def find(self, user_id):
         user_id.to_bytes(8, signed=True)
         return await super().find(user_id)
 
 
-@named_by("test_an_email_finds_nobody_where_there_is_none")
+@named_by("test_an_unknown_email_finds_no_user")
 class AnUnknownEmailFindsTheFirstUser(Reader):
     async def find_by_email(self, email):
         return await super().find_by_email(email) or next(iter(self.store.users.values()), None)
@@ -248,7 +248,7 @@ class NewUsersAreInactive(PlainAccountStore):
         return self.users[user.id]
 
 
-@named_by("test_of_users_at_once_one_gets_the_email", histories=True)
+@named_by("test_one_of_several_users_at_once_gets_the_email", histories=True)
 class EmailsAreCheckedTooEarly(PlainAccountStore):
     async def add_user(self, *, email, password_hash, at):
         self.check_email(email, user_id=None)
@@ -281,7 +281,7 @@ class ACancelledAdditionIsListedButNotFound(PlainAccountStore):
 
     async def add_user(self, *, email, password_hash, at):
         user = await super().add_user(email=email, password_hash=password_hash, at=at)
-        # Long enough for random histories to come upon it, whatever examples they try.
+        # Long enough for random histories to find the fault, whatever examples they try.
         for _ in range(10):
             await asyncio.sleep(0)
         self.indexed.add(email)
@@ -354,7 +354,7 @@ class AUsersFirstPasswordStays(Repository):
         await super().replace(replace(user, password_hash=self.user.password_hash))
 
 
-@named_by("test_of_a_new_user_and_a_change_at_once_one_gets_the_email")
+@named_by("test_a_new_user_and_a_change_at_once_do_not_both_get_the_email")
 class NewUsersDoNotWaitForChanges(PlainAccountStore):
     @asynccontextmanager
     async def write(self, user_id):
@@ -372,7 +372,7 @@ class NewUsersDoNotWaitForChanges(PlainAccountStore):
 # Blocks
 
 
-@named_by("test_nobodys_block_is_not_entered", histories=True)
+@named_by("test_a_block_of_an_unknown_user_is_not_entered", histories=True)
 class NobodysBlockIsEntered(PlainAccountStore):
     def repository_of(self, user_id):
         if user_id not in self.users:
@@ -412,7 +412,7 @@ class ABlockReadsWhoWasThereBefore(Repository):
         return self.store.users[user_id]
 
 
-@named_by("test_nothing_in_a_block_is_kept_that_an_exception_leaves", histories=True)
+@named_by("test_an_exception_rolls_a_block_back", histories=True)
 class UsersAreNotRolledBack(PlainAccountStore):
     @asynccontextmanager
     async def write(self, user_id):
@@ -424,7 +424,7 @@ class UsersAreNotRolledBack(PlainAccountStore):
                 self.keep(repository)
 
 
-@named_by("test_nothing_in_a_block_is_kept_that_a_refusal_leaves", histories=True)
+@named_by("test_a_refusal_rolls_a_block_back", histories=True)
 class ARefusedBlockKeepsItsFirstChange(PlainAccountStore):
     @asynccontextmanager
     async def write(self, user_id):
@@ -438,7 +438,7 @@ class ARefusedBlockKeepsItsFirstChange(PlainAccountStore):
             self.keep(repository)
 
 
-@named_by("test_a_reading_block_does_not_see_what_is_not_committed", histories=True)
+@named_by("test_a_reading_block_does_not_see_uncommitted_changes", histories=True)
 class ReadersSeeUsersThatAreNotCommitted(PlainAccountStore):
     class Eager(Repository):
         async def replace(self, user):
@@ -523,7 +523,7 @@ class ConnectionsOfCancelledWritersAreLost(PlainAccountStore):
             self.connections.release()
 
 
-@named_by("test_nothing_in_a_block_is_kept_that_is_cancelled_between_its_changes", histories=True)
+@named_by("test_a_block_cancelled_between_its_changes_is_rolled_back", histories=True)
 class ACancelledChangeIsKept(PlainAccountStore):
     @asynccontextmanager
     async def write(self, user_id):
@@ -561,7 +561,7 @@ class ACancelledWriterKeepsItsPlaceInTheQueue(PlainAccountStore):
 
 
 def contract_of(store: type[PlainAccountStore]) -> type[AccountStoreContract]:
-    """The kit over this store, with little patience for the broken ones: they wait for no disk, only for good."""
+    """The kit for this store, with short timeouts for broken stores: they use no disk, and hang rather than wait."""
 
     class Contract(AccountStoreContract):
         a_while = 0.02

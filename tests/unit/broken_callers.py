@@ -1,6 +1,6 @@
-"""Callers with one fault each, and the test of the kit that has to name it.
+"""Callers with one fault each. A test of the kit has to find each fault.
 
-pytest collects this file only when it is told to: see `test_conformance_kit.py`.
+pytest collects this file only on request: see `test_conformance_kit.py`.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from tradingagents_core.ports import Callers
 
 
 class PlainCallers(Callers):
-    """Credentials in a dictionary; who was found is remembered until something is forgotten: no fault."""
+    """Callers without faults: a dictionary of credentials. Found callers are cached until the next `forget`."""
 
     def __init__(self) -> None:
         self.users: dict[str, int] = {}
@@ -96,20 +96,20 @@ class WhoWasFoundLastIsFoundAgain(PlainCallers):
         return await super().find(credential)
 
 
-@named_by("test_any_other_text_is_nobodys_credential")
+@named_by("test_any_other_text_finds_no_caller")
 class WhiteSpaceAroundCredentialsIsIgnored(PlainCallers):
     async def find(self, credential):
         return await super().find(credential.strip())
 
 
-@named_by("test_any_other_text_is_nobodys_credential")
+@named_by("test_any_other_text_finds_no_caller")
 class OddCredentialsAreAnError(PlainCallers):
     async def find(self, credential):
         credential.encode()
         return await super().find(credential)
 
 
-@named_by("test_any_other_text_is_nobodys_credential")
+@named_by("test_any_other_text_finds_no_caller")
 class AnIdIsACredential(PlainCallers):
     async def look(self, credential):
         if credential.isdecimal() and int(credential) in self.users.values():
@@ -125,13 +125,13 @@ class WhoeverComesNextIsFoundToo(PlainCallers):
         return await super().look(self.credential)
 
 
-@named_by("test_a_change_counts_once_it_is_forgotten")
+@named_by("test_a_change_takes_effect_once_the_user_is_forgotten")
 class NobodyIsForgotten(PlainCallers):
     async def forget(self, user_id):
         pass
 
 
-@named_by("test_a_change_counts_though_callers_are_looked_for_meanwhile")
+@named_by("test_a_change_takes_effect_although_callers_are_found_meanwhile")
 class WhoWasFoundMeanwhileIsRemembered(PlainCallers):
     def may_remember(self, changes):
         return True
@@ -153,7 +153,7 @@ class ForgettingEndsAnAccount(PlainCallers):
         await self.end(user_id)
 
 
-@named_by("test_forgetting_nobody_changes_nothing")
+@named_by("test_forgetting_an_unknown_user_changes_nothing")
 class ForgettingNobodyIsAnError(PlainCallers):
     async def forget(self, user_id):
         Caller(user_id=user_id)

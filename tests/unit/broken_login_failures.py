@@ -1,6 +1,6 @@
-"""Counts of failed logins with one fault each, and the test of the kit that has to name it.
+"""Counts of failed logins with one fault each. A test of the kit has to find each fault.
 
-pytest collects this file only when it is told to: see `test_conformance_kit.py`.
+pytest collects this file only on request: see `test_conformance_kit.py`.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from tradingagents_core.ports import LoginFailures
 
 
 class PlainLoginFailures(LoginFailures):
-    """A dictionary of counts: no fault."""
+    """Counts without faults, in a dictionary."""
 
     def __init__(self) -> None:
         self.counts: dict[str, FailureCount] = {}
@@ -112,19 +112,19 @@ class KeysInTwoOrdersWaitForEachOther(PlainLoginFailures):
             self.rows[key].release()
 
 
-@named_by("test_a_count_that_is_long_ago_starts_anew")
+@named_by("test_an_old_count_starts_again")
 class CountsNeverStartAnew(PlainLoginFailures):
     def starts_anew(self, count, at):
         return False
 
 
-@named_by("test_a_count_goes_on_until_it_is_long_ago")
+@named_by("test_a_count_grows_until_it_is_old")
 class CountsStartAnewTooEarly(PlainLoginFailures):
     def starts_anew(self, count, at):
         return at != count.last_at and count.last_at < at
 
 
-@named_by("test_a_count_goes_on_though_the_clock_has_stepped_back")
+@named_by("test_a_count_grows_although_the_clock_was_set_back")
 class CountsOfTheFutureStartAnew(PlainLoginFailures):
     def starts_anew(self, count, at):
         return super().starts_anew(count, at) or at < count.last_at
@@ -142,14 +142,14 @@ class CountsAreRemovedTooEarly(PlainLoginFailures):
         return count.last_at < at
 
 
-@named_by("test_what_is_cleared_has_no_count_and_all_else_has")
+@named_by("test_cleared_keys_have_no_count_and_other_keys_keep_theirs")
 class ClearingClearsAll(PlainLoginFailures):
     async def clear(self, keys):
         if keys:
             self.counts.clear()
 
 
-@named_by("test_what_is_cleared_has_no_count_and_all_else_has")
+@named_by("test_cleared_keys_have_no_count_and_other_keys_keep_theirs")
 class ClearingWhatHasNoCountIsAnError(PlainLoginFailures):
     async def clear(self, keys):
         for key in keys:

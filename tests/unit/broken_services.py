@@ -1,6 +1,6 @@
-"""Token services and password hashers with one fault each, and the test of the kit that has to name it.
+"""Token services and password hashers with one fault each. A test of the kit has to find each fault.
 
-pytest collects this file only when it is told to: see `test_conformance_kit.py`.
+pytest collects this file only on request: see `test_conformance_kit.py`.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ FAULTS: dict[str, Fault] = {}
 
 
 class PlainTokenService(TokenService):
-    """Signs who, from when, until when and an id: no fault."""
+    """A token service without faults: signs a user, two times and an id."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -75,7 +75,7 @@ class PlainTokenService(TokenService):
 
 
 class PlainPasswordHasher(PasswordHasher):
-    """Hashes with scrypt in a thread: no fault."""
+    """A password hasher without faults: scrypt in a thread."""
 
     def __init__(self, cost: int = 4) -> None:
         self.cost = cost
@@ -101,7 +101,7 @@ class PlainPasswordHasher(PasswordHasher):
         return f"scrypt${cost}${salt}${key}"
 
     def encoded(self, password: str) -> bytes:
-        # The digest keeps NUL and length apart, which scrypt's own padding of short keys does not.
+        # Without the digest, scrypt pads short keys with NUL, and does not tell them from keys that end with NUL.
         return hashlib.sha256(password.encode(errors="surrogatepass")).digest()
 
     def parts(self, password_hash: str) -> list[str]:
@@ -255,7 +255,7 @@ class SignaturesAreNotChecked(PlainTokenService):
             raise InvalidToken from None
 
 
-@named_by("test_no_part_of_one_token_serves_in_another")
+@named_by("test_parts_of_two_tokens_do_not_make_a_token")
 class TheUserIsNotSigned(PlainTokenService):
     def signature(self, content):
         return super().signature(content.partition(".")[2])
@@ -283,19 +283,19 @@ class OddTextsAreAnotherError(PlainTokenService):
 # Passwords
 
 
-@named_by("test_the_event_loop_turns_while_a_password_is_hashed")
+@named_by("test_the_event_loop_runs_while_a_password_is_hashed")
 class TheEventLoopIsHeldUp(PlainPasswordHasher):
     async def in_a_thread(self, work, *arguments):
         return work(*arguments)
 
 
-@named_by("test_the_password_of_nobody_is_not_answered_without_work")
+@named_by("test_verifying_for_an_unknown_user_takes_work")
 class NobodyIsAnsweredAtOnce(PlainPasswordHasher):
     async def verify(self, *, password, password_hash):
         return password_hash is not None and await super().verify(password=password, password_hash=password_hash)
 
 
-@named_by("test_nobody_has_a_password")
+@named_by("test_an_unknown_user_has_no_password")
 class NobodyHasEveryPassword(PlainPasswordHasher):
     async def verify(self, *, password, password_hash):
         return await super().verify(password=password, password_hash=password_hash or await self.hash(password))
@@ -328,7 +328,7 @@ class SeventyTwoBytesCount(PlainPasswordHasher):
         return super().encoded(password[:72])
 
 
-@named_by("test_what_follows_a_nul_counts")
+@named_by("test_characters_after_a_nul_count")
 class ANulEndsAPassword(PlainPasswordHasher):
     def encoded(self, password):
         return super().encoded(password.partition("\x00")[0])

@@ -1,6 +1,6 @@
-"""Stores of strategies with one fault each, and the test of the kit that has to name it.
+"""Stores of strategies with one fault each. A test of the kit has to find each fault.
 
-pytest collects this file only when it is told to: see `test_conformance_kit.py`.
+pytest collects this file only on request: see `test_conformance_kit.py`.
 """
 
 import asyncio
@@ -84,7 +84,7 @@ class Repository(StrategyRepository):
 
 
 class PlainStrategyStore(StrategyStore):
-    """A dictionary for each owner, of which a block changes a copy: no fault."""
+    """A store without faults: a dictionary for each owner. A block changes a copy of it."""
 
     reader: type[Reader] = Reader
     repository: type[Repository] = Repository
@@ -114,7 +114,7 @@ FAULTS: dict[str, Fault] = {}
 
 
 def named_by(test: str, *, histories: bool = False) -> Callable[[type[Any]], type[Any]]:
-    """Make a store of a reader, a repository or a store that has a fault."""
+    """Note a reader, a repository or a store with a fault, and the test that has to fail."""
 
     def note(broken: type[Any]) -> type[Any]:
         store = broken
@@ -196,14 +196,14 @@ class ActiveOnesAreCountedWhenTheyAreAdded(Reader):
         return replace(page, total=len(counted)) if active_only else page
 
 
-@named_by("test_nobody_elses_strategies_are_counted")
+@named_by("test_strategies_of_other_owners_are_not_counted")
 class TheTotalCountsEverybodys(Reader):
     async def list(self, *, owner_id, skip, limit, active_only):
         page = await super().list(owner_id=owner_id, skip=skip, limit=limit, active_only=active_only)
         return replace(page, total=sum(len(owned) for owned in self.store.owners.values()))
 
 
-@named_by("test_nobody_elses_strategies_are_in_a_list")
+@named_by("test_strategies_of_other_owners_are_not_listed")
 class EverybodysStrategiesAreListed(Reader):
     def listed(self, owner_id, *, active_only):
         every = [strategy for owned in self.store.owners.values() for strategy in owned.values()]
@@ -302,7 +302,7 @@ class NamesAreTrimmed(Reader):
 
 
 class LiveStrategies(Sequence[Strategy]):
-    """The strategies of the moment in which one looks."""
+    """The strategies at the time of each access."""
 
     def __init__(self, now: Callable[[], Sequence[Strategy]]) -> None:
         self.now = now
@@ -321,7 +321,7 @@ class LiveStrategies(Sequence[Strategy]):
         return iter(self.now())
 
 
-@named_by("test_what_has_been_read_stays_as_it_is")
+@named_by("test_a_list_that_was_read_does_not_change")
 class APageIsAlive(Reader):
     async def list(self, *, owner_id, skip, limit, active_only):
         page = await super().list(owner_id=owner_id, skip=skip, limit=limit, active_only=active_only)
@@ -329,7 +329,7 @@ class APageIsAlive(Reader):
         return replace(page, items=items)
 
 
-@named_by("test_what_has_been_read_stays_as_it_is")
+@named_by("test_a_list_that_was_read_does_not_change")
 class OneListIsHandedToAll(Reader):
     handed_out: ClassVar[list[Strategy]] = []
 
@@ -351,7 +351,7 @@ class AnybodyReadsAStrategy(Reader):
         raise StrategyNotFound(strategy_id)
 
 
-@named_by("test_an_id_that_was_not_given_is_no_strategy")
+@named_by("test_an_unknown_id_finds_no_strategy")
 class TheWrongStrategyIsNotFound(Reader):
     async def get(self, *, owner_id, strategy_id):
         try:
@@ -375,7 +375,7 @@ class OwnersMustBePositiveToBeListed(Reader):
         return await super().list(owner_id=owner_id, skip=skip, limit=limit, active_only=active_only)
 
 
-@named_by("test_a_block_finds_no_strategy_by_an_id_that_was_not_given")
+@named_by("test_a_block_finds_no_strategy_by_an_unknown_id")
 class IdsMustFitInto64BitsInABlock(Repository):
     async def get(self, strategy_id):
         strategy_id.to_bytes(8, signed=True)
@@ -391,7 +391,7 @@ class ABlockFindsAnybodysStrategy(Repository):
         raise StrategyNotFound(strategy_id)
 
 
-@named_by("test_a_block_does_not_find_what_it_has_removed")
+@named_by("test_a_block_does_not_find_a_strategy_that_it_has_removed")
 class ABlockFindsWhatItHasRemoved(Repository):
     async def get(self, strategy_id):
         try:
@@ -440,7 +440,7 @@ class CountsAreNotRolledBack(PlainStrategyStore):
         self.added = defaultdict(int)
 
 
-@named_by("test_a_first_block_of_an_owner_is_waited_for", histories=True)
+@named_by("test_blocks_wait_for_the_first_block_of_an_owner", histories=True)
 class OnlyOwnersThatOwnSomethingAreLocked(PlainStrategyStore):
     @asynccontextmanager
     async def write(self, owner_id):
@@ -520,7 +520,7 @@ class AStrategyIsInTheWayOfItsOwnName(Repository):
         super().check_name(name, strategy_id=None)
 
 
-@named_by("test_a_name_that_was_given_up_is_free")
+@named_by("test_a_former_name_is_free")
 class NamesThatWereGivenUpStayTaken(Repository):
     def __init__(self, store, owner_id):
         super().__init__(store, owner_id)
@@ -624,7 +624,7 @@ class RemovingNothingIsNoError(Repository):
         self.owned.pop(strategy_id, None)
 
 
-@named_by("test_what_does_not_exist_cannot_be_removed")
+@named_by("test_a_strategy_that_does_not_exist_cannot_be_removed")
 class IdsMustFitInto64BitsToBeRemoved(Repository):
     async def remove(self, strategy_id):
         strategy_id.to_bytes(8, signed=True)
@@ -660,7 +660,7 @@ class ABlockReadsWhatWasThereBefore(Repository):
         return await Reader(self.store).get(owner_id=self.owner_id, strategy_id=strategy_id)
 
 
-@named_by("test_everything_in_a_block_is_kept", histories=True)
+@named_by("test_a_block_commits_all_its_changes", histories=True)
 class OneNewStrategyOfABlockIsKept(PlainStrategyStore):
     def keep(self, repository):
         new = [key for key in repository.owned if key not in self.owners.get(repository.owner_id, {})]
@@ -669,7 +669,7 @@ class OneNewStrategyOfABlockIsKept(PlainStrategyStore):
         super().keep(repository)
 
 
-@named_by("test_nothing_in_a_block_is_kept_that_an_exception_leaves", histories=True)
+@named_by("test_an_exception_rolls_a_block_back", histories=True)
 class NothingIsRolledBack(PlainStrategyStore):
     @asynccontextmanager
     async def write(self, owner_id):
@@ -681,7 +681,7 @@ class NothingIsRolledBack(PlainStrategyStore):
                 self.keep(repository)
 
 
-@named_by("test_nothing_in_a_block_is_kept_that_a_refusal_leaves", histories=True)
+@named_by("test_a_refusal_rolls_a_block_back", histories=True)
 class ARefusedBlockKeepsItsFirstChanges(PlainStrategyStore):
     @asynccontextmanager
     async def write(self, owner_id):
@@ -695,7 +695,7 @@ class ARefusedBlockKeepsItsFirstChanges(PlainStrategyStore):
             self.keep(repository)
 
 
-@named_by("test_a_reading_block_does_not_see_what_is_not_committed", histories=True)
+@named_by("test_a_reading_block_does_not_see_uncommitted_changes", histories=True)
 class ReadersSeeWhatIsNotCommitted(PlainStrategyStore):
     @asynccontextmanager
     async def write(self, owner_id):
@@ -759,7 +759,7 @@ class TheLockEndsBeforeTheBlock(PlainStrategyStore):
         self.keep(repository)
 
 
-@named_by("test_of_overlapping_blocks_one_gets_the_name")
+@named_by("test_one_of_several_overlapping_blocks_gets_the_name")
 class NamesAreCheckedAgainstWhatWasThereAtFirst(Repository):
     async def add(self, content, *, at):
         first = vars(self.store).setdefault("first", dict(self.owned))
@@ -803,7 +803,7 @@ class ConnectionsOfCancelledCallersAreLost(PlainStrategyStore):
             self.connections.release()
 
 
-@named_by("test_nothing_in_a_block_is_kept_that_is_cancelled_between_its_changes", histories=True)
+@named_by("test_a_block_cancelled_between_its_changes_is_rolled_back", histories=True)
 class ACancelledBlockIsHalfKept(PlainStrategyStore):
     @asynccontextmanager
     async def write(self, owner_id):
@@ -826,7 +826,7 @@ class ACancelledCommitIsHalfDone(PlainStrategyStore):
             yield StrategyWork(repository)
             for strategy_id, strategy in repository.owned.items():
                 self.owners.setdefault(owner_id, {})[strategy_id] = strategy
-                # Long enough for random histories to come upon it, whatever examples they try.
+                # Long enough for random histories to find the fault, whatever examples they try.
                 for _ in range(10):
                     await asyncio.sleep(0)
             self.keep(repository)
@@ -856,7 +856,7 @@ class ACancelledBlockKeepsItsPlaceInTheQueue(PlainStrategyStore):
 
 
 def contract_of(store: type[PlainStrategyStore]) -> type[StrategyStoreContract]:
-    """The kit over this store, with little patience for the broken ones: they wait for no disk, only for good."""
+    """The kit for this store, with short timeouts for broken stores: they use no disk, and hang rather than wait."""
 
     class Contract(StrategyStoreContract):
         a_while = 0.02

@@ -1,11 +1,11 @@
-"""What the files with broken adapters share: how a fault is written down."""
+"""The description of a fault, for the files with broken adapters."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import Phase, settings
 
-# A history that fails is all that is wanted of a broken store, not the shortest one.
+# The tests of broken stores need a failing history, not the shortest one.
 UNSHRUNK = "unshrunk"
 settings.register_profile(UNSHRUNK, phases=[Phase.generate])
 
@@ -14,6 +14,6 @@ settings.register_profile(UNSHRUNK, phases=[Phase.generate])
 class Fault:
     adapter: type[Any]
     named_by: str
-    """The test of the kit that says what is broken."""
+    """The test of the kit that has to fail."""
     tried_in_histories: bool = False
-    """Whether random histories have to come upon it."""
+    """Whether random histories have to find the fault, too."""

@@ -119,7 +119,7 @@ def test_the_parameters_are_those_of_the_cheat_sheet_where_nothing_else_is_said(
     assert password_hash.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
 
 
-def test_nobody_has_a_password(hasher, password_hash, monkeypatch):
+def test_an_unknown_user_has_no_password(hasher, password_hash, monkeypatch):
     monkeypatch.setattr(hasher, "_dummy_hash", password_hash)
     assert verify(hasher, PASSWORD, None) is False
 

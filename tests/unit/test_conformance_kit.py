@@ -18,7 +18,7 @@ import pytest
 import tradingagents_conformance
 
 HERE = Path(__file__).parent
-HISTORIES = "test_random_histories_go_as_with_plain_dictionaries"
+HISTORIES = "test_random_histories_match_plain_dictionaries"
 SECONDS = 600
 """After which a process of tests counts as hanging, on however busy a machine."""
 

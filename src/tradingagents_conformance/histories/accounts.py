@@ -15,8 +15,8 @@ from tradingagents_conformance.histories.blocks import (
     CUTS,
     TURNS,
     Block,
-    Book,
     Cut,
+    Model,
     Overlap,
     Overlapping,
     Step,
@@ -32,22 +32,22 @@ from tradingagents_core.ports import AccountStore, AccountWork
 
 
 @dataclass
-class AccountBook(Book):
-    """The users that a store should hold."""
+class AccountModel(Model):
+    """The users that a store should contain."""
 
     users: dict[int, Row] = field(default_factory=dict)
 
     def user_id(self, pick: int) -> int:
-        """The id of a user, or for a negative pick one that was never given."""
+        """The id of a user; for a negative pick, an id that no user has."""
         return picked(pick, sorted(self.users))
 
     def email_is_taken(self, email: str, *, by_another_than: int | None = None) -> bool:
-        """Whether a user has this e-mail already."""
+        """Whether a user has this e-mail."""
         return any(row["email"] == email and row["id"] != by_another_than for row in self.users.values())
 
     def add(self, row: Row) -> None:
-        """Note a new user."""
-        assert row["id"] not in self.users, f"the id {row['id']} was given before"
+        """Add a new user."""
+        assert row["id"] not in self.users, f"the id {row['id']} was used before"
         assert not self.email_is_taken(row["email"]), "two users have one e-mail"
         self.users[row["id"]] = row
 
@@ -61,17 +61,17 @@ class AccountBook(Book):
         return repr([exact(self.users[key] | {"id": number}) for number, key in enumerate(sorted(self.users))])
 
 
-AccountBlock: TypeAlias = Block[AccountWork, AccountBook]
-AccountStep: TypeAlias = Step[AccountWork, AccountBook]
+AccountBlock: TypeAlias = Block[AccountWork, AccountModel]
+AccountStep: TypeAlias = Step[AccountWork, AccountModel]
 
 
 def _chosen(user: int | None, block: AccountBlock) -> int:
-    return block.row_id if user is None else block.book.user_id(user)
+    return block.row_id if user is None else block.model.user_id(user)
 
 
 @dataclass(frozen=True)
 class ReadUser(AccountStep):
-    """Read the user of the block, for None, or try to read another."""
+    """Read a user: the user of the block for None, otherwise another one, which is refused."""
 
     user: int | None
 
@@ -83,12 +83,12 @@ class ReadUser(AccountStep):
         return await block.work.users.get(_chosen(self.user, block))
 
     def note(self, block: AccountBlock, answer: User) -> None:
-        assert exact(answer) == exact(block.book.users[block.row_id])
+        assert exact(answer) == exact(block.model.users[block.row_id])
 
 
 @dataclass(frozen=True)
 class ChangeUser(AccountStep):
-    """Replace the user of the block, for None, by one with other fields, or try to replace another."""
+    """Change a user: the user of the block for None, otherwise another one, which is refused."""
 
     user: int | None
     changes: Row
@@ -98,7 +98,7 @@ class ChangeUser(AccountStep):
         reasons: list[TradingAgentsError] = []
         if changed["id"] != block.row_id:
             reasons.append(UserNotFound(changed["id"]))
-        if block.book.email_is_taken(changed["email"], by_another_than=changed["id"]):
+        if block.model.email_is_taken(changed["email"], by_another_than=changed["id"]):
             reasons.append(EmailTaken(changed["email"]))
         return reasons
 
@@ -106,23 +106,23 @@ class ChangeUser(AccountStep):
         await block.work.users.replace(User(**self._changed(block)))
 
     def note(self, block: AccountBlock, answer: None) -> None:
-        block.book.users[block.row_id] = self._changed(block)
+        block.model.users[block.row_id] = self._changed(block)
 
     def _changed(self, block: AccountBlock) -> Row:
         user_id = _chosen(self.user, block)
-        return block.book.users.get(user_id, block.book.users[block.row_id]) | {"id": user_id} | self.changes
+        return block.model.users.get(user_id, block.model.users[block.row_id]) | {"id": user_id} | self.changes
 
 
 @dataclass(frozen=True)
 class NewUser:
-    """Somebody who is to be added."""
+    """A user to add."""
 
     email: str
     at: datetime
 
     @property
     def password_hash(self) -> str:
-        """A hash of nobody else's."""
+        """A hash that differs for each user."""
         return self.email[::-1]
 
     def row(self, user_id: int) -> Row:
@@ -137,7 +137,7 @@ class NewUser:
         }
 
 
-# Few e-mails and moments, so that they clash.
+# Few e-mails and moments, so that users collide.
 EMAILS: Final = tuple(f"{name}@example.com" for name in ("ann", "bob", "cid", "dan", "eve", "fay", "guy"))
 
 _FIRST_USERS: Final = [NewUser(email, CREATED) for email in EMAILS[:2]]
@@ -160,7 +160,7 @@ _changes: st.SearchStrategy[AccountStep] = st.builds(
         {"updated_at": _moments}, optional={"email": _emails, "password_hash": _hashes, "is_active": st.booleans()}
     ),
 )
-# Which of two users at once gets an e-mail is up to the store, and two who want each other's wait for each other.
+# The store decides which of two users gets an e-mail, and two users who swap e-mails would deadlock.
 _changes_but_of_emails: st.SearchStrategy[AccountStep] = st.builds(
     ChangeUser,
     user=st.none(),
@@ -171,11 +171,11 @@ _changes_but_of_emails: st.SearchStrategy[AccountStep] = st.builds(
 _steps = st.lists(st.one_of(_changes, _changes, _reads), min_size=2, max_size=5)
 
 
-class AccountHistories(Histories[AccountStore, AccountWork, AccountBook]):
+class AccountHistories(Histories[AccountStore, AccountWork, AccountModel]):
     """Random blocks of a few users, and users who are added between and beside the blocks."""
 
     def __init__(self, open_store: OpenAccountStore, exploration: Exploration) -> None:
-        super().__init__(open_store, AccountBook(), exploration)
+        super().__init__(open_store, AccountModel(), exploration)
 
     async def fill(self) -> None:
         await self._add(_FIRST_USERS)
@@ -183,69 +183,69 @@ class AccountHistories(Histories[AccountStore, AccountWork, AccountBook]):
     def write(self, row_id: int) -> AbstractAsyncContextManager[AccountWork]:
         return self.store.write(row_id)
 
-    async def compare(self, book: AccountBook) -> None:
+    async def compare(self, model: AccountModel) -> None:
         async with self.store.read() as view:
             listed = await view.users.list()
-        assert [exact(user) for user in listed] == [exact(book.users[user_id]) for user_id in sorted(book.users)]
+        assert [exact(user) for user in listed] == [exact(model.users[user_id]) for user_id in sorted(model.users)]
 
     @rule(blocks=st.lists(st.tuples(_users_and_nobody, _steps), min_size=1, max_size=3))
     def keep_blocks(self, blocks: list[tuple[int, list[AccountStep]]]) -> None:
-        """A block that is left normally keeps everything, unless it is nobody's or one of its steps is refused."""
+        """A normal end commits a block, unless its user does not exist or one of its steps is refused."""
         for user, steps in blocks:
-            user_id = self.book.user_id(user)
-            self.run(self.keep(user_id, steps) if user_id in self.book.users else self._open_block_of_nobody(user_id))
-            self.the_store_holds_what_the_book_says()
+            user_id = self.model.user_id(user)
+            self.run(self.keep(user_id, steps) if user_id in self.model.users else self._open_block_of_nobody(user_id))
+            self.the_store_matches_the_model()
         self.run(self._find())
 
     @rule(user=_users, steps=_steps)
     def leave_a_block_with_an_exception(self, user: int, steps: list[AccountStep]) -> None:
-        """A block that is left with an exception keeps nothing."""
-        self.run(self.fail(self.book.user_id(user), steps))
+        """An exception rolls a block back."""
+        self.run(self.fail(self.model.user_id(user), steps))
 
     @rule(user=_users, steps=_steps, cut=CUTS)
     def cancel_a_block(self, user: int, steps: list[AccountStep], cut: Cut) -> None:
-        """A block whose caller is cancelled keeps everything or nothing."""
-        self.run(self.cancel(self.book.user_id(user), steps, cut))
+        """A block whose caller is cancelled commits everything or nothing."""
+        self.run(self.cancel(self.model.user_id(user), steps, cut))
 
     @rule(blocks=overlapping(st.sampled_from((0, 0, 0, 1)), _changes_but_of_emails), new=_new_users_at_once)
-    def overlap_blocks(self, blocks: list[Overlapping[AccountWork, AccountBook]], new: list[NewUser]) -> None:
-        """Blocks of one user run one after another, users are added meanwhile, and readers see only what is whole."""
-        overlap = Overlap(self.book, self.book.users)
-        of_users = [(self.book.user_id(block.row), block) for block in blocks]
+    def overlap_blocks(self, blocks: list[Overlapping[AccountWork, AccountModel]], new: list[NewUser]) -> None:
+        """Blocks of one user run one after another while users are added; readers see only committed data."""
+        overlap = Overlap(self.model, self.model.users)
+        of_users = [(self.model.user_id(block.row), block) for block in blocks]
         refused_emails: list[str] = []
-        adding = [self._add_beside(each, max(self.book.users), refused_emails) for each in new]
+        adding = [self._add_beside(each, max(self.model.users), refused_emails) for each in new]
         self.run(self.overlap(overlap, of_users, self._read_meanwhile(overlap, new), *adding))
         for email in refused_emails:
-            assert self.book.email_is_taken(email), f"{email} was refused, which nobody has"
+            assert self.model.email_is_taken(email), f"{email} was refused, but no user has it"
 
     @rule(new=st.lists(_new_users, min_size=1, max_size=3))
     def add_users(self, new: list[NewUser]) -> None:
-        """A new user is stored, unless another has the e-mail."""
+        """A new user is stored, unless another user has the e-mail."""
         self.run(self._add(new))
 
     @rule(new=_new_users, turns=TURNS)
     def cancel_an_addition(self, new: NewUser, turns: int) -> None:
-        """A user whose addition is cancelled is there as a whole or not at all."""
+        """A user whose addition is cancelled is stored as a whole or not at all."""
         self.run(self._cancel_addition(new, turns))
 
     async def _add(self, new: Sequence[NewUser]) -> None:
         for each in new:
             self.exploration.steps += 1
-            if self.book.email_is_taken(each.email):
+            if self.model.email_is_taken(each.email):
                 self.exploration.refusals += 1
                 with refused(EmailTaken(each.email)):
                     await self._ask_to_add(each)
             else:
-                self._note(each, await self._ask_to_add(each), newest=max(self.book.users, default=None))
+                self._note(each, await self._ask_to_add(each), newest=max(self.model.users, default=None))
 
     async def _ask_to_add(self, new: NewUser) -> User:
         return await self.store.add_user(email=new.email, password_hash=new.password_hash, at=new.at)
 
     def _note(self, new: NewUser, answer: User, *, newest: int | None) -> None:
-        assert newest is None or answer.id > newest, "the newest user is not last in the order of ids"
+        assert newest is None or answer.id > newest, "the id of a new user is not greater than all earlier ids"
         row = new.row(answer.id)
         assert exact(answer) == exact(row)
-        self.book.add(row)
+        self.model.add(row)
 
     async def _add_beside(self, new: NewUser, newest: int, refused_emails: list[str]) -> None:
         try:
@@ -269,8 +269,8 @@ class AccountHistories(Histories[AccountStore, AccountWork, AccountBook]):
             return
         async with self.store.read() as view:
             found = await view.users.find_by_email(new.email)
-        if found is not None and found.id not in self.book.users:
-            self._note(new, found, newest=max(self.book.users))
+        if found is not None and found.id not in self.model.users:
+            self._note(new, found, newest=max(self.model.users))
 
     async def _open_block_of_nobody(self, user_id: int) -> None:
         with refused(UserNotFound(user_id)):
@@ -278,19 +278,19 @@ class AccountHistories(Histories[AccountStore, AccountWork, AccountBook]):
                 raise AssertionError("a block of a user who does not exist was entered")
 
     async def _find(self) -> None:
-        """Each user is found by id and by e-mail, and nobody by others."""
+        """Check that each user is found by id and by e-mail, and that other ids and e-mails find none."""
         async with self.store.read() as view:
-            for user_id, row in self.book.users.items():
+            for user_id, row in self.model.users.items():
                 for found in (await view.users.find(user_id), await view.users.find_by_email(row["email"])):
                     assert found is not None
                     assert exact(found) == exact(row)
             for user_id in FOREIGN_IDS:
                 assert await view.users.find(user_id) is None
             for email in EMAILS:
-                assert self.book.email_is_taken(email) or await view.users.find_by_email(email) is None
+                assert self.model.email_is_taken(email) or await view.users.find_by_email(email) is None
 
-    async def _read_meanwhile(self, overlap: Overlap[AccountBook], new: Sequence[NewUser]) -> None:
-        known = set(self.book.users)
+    async def _read_meanwhile(self, overlap: Overlap[AccountModel], new: Sequence[NewUser]) -> None:
+        known = set(self.model.users)
         for _ in range(READS_MEANWHILE):
             async with self.store.read() as view:
                 listed = await view.users.list()
@@ -298,5 +298,5 @@ class AccountHistories(Histories[AccountStore, AccountWork, AccountBook]):
             assert list(listed) == sorted(listed, key=lambda user: user.id), "users are not listed in the order of ids"
             for user in listed:
                 kept = overlap.seen(user.id) if user.id in known else [exact(each.row(user.id)) for each in new]
-                assert exact(user) in kept, "a reader saw what no block has kept"
+                assert exact(user) in kept, "a reader saw data that no block has committed"
             await asyncio.sleep(0)

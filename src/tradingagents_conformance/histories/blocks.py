@@ -1,4 +1,4 @@
-"""Blocks of steps, the ways in which they end, and what they do while they overlap."""
+"""Blocks of steps, their endings, and overlapping blocks."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -14,77 +14,77 @@ from tradingagents_conformance.examples import FOREIGN_IDS
 from tradingagents_core.errors import TradingAgentsError
 
 
-class Book(ABC):
-    """What a store should hold, and every id that it has given."""
+class Model(ABC):
+    """The data that a store should contain, and every id that the store has used."""
 
     @abstractmethod
     def seen(self, row_id: int) -> object:
-        """What a reader finds of this owner or user, in a form that can be compared."""
+        """The data of this owner or user for a reader, in a form that can be compared."""
 
     @abstractmethod
     def take_over(self, later: Self, row_id: int) -> None:
-        """Take over what a block of this owner or user has changed in a later copy of this book."""
+        """Take over the changes of a block of this owner or user from a later copy of this model."""
 
     @abstractmethod
     def state(self) -> str:
-        """A text that two books share when they hold the same, whatever ids their stores gave."""
+        """A text that is equal for two models with the same data, whatever ids the stores chose."""
 
 
 WorkT = TypeVar("WorkT")
-BookT = TypeVar("BookT", bound=Book)
+ModelT = TypeVar("ModelT", bound=Model)
 
 
 @dataclass(frozen=True)
-class Block(Generic[WorkT, BookT]):
+class Block(Generic[WorkT, ModelT]):
     """A writing block that is open."""
 
     row_id: int
-    """The owner or user whose row the block has taken."""
+    """The owner or user whose row the block has locked."""
     work: WorkT
-    book: BookT
-    """The book as it will be once the block is kept."""
+    model: ModelT
+    """The model as it will be after the commit of the block."""
 
 
-class Step(ABC, Generic[WorkT, BookT]):
-    """Something asked of a block."""
-
-    @abstractmethod
-    def reasons(self, block: Block[WorkT, BookT]) -> Sequence[TradingAgentsError]:
-        """Why the block has to refuse it; where there are several reasons, any of them will do."""
+class Step(ABC, Generic[WorkT, ModelT]):
+    """An operation in a block."""
 
     @abstractmethod
-    async def ask(self, block: Block[WorkT, BookT]) -> Any:
-        """Ask for it; the answer goes to `note`."""
+    def reasons(self, block: Block[WorkT, ModelT]) -> Sequence[TradingAgentsError]:
+        """The errors with which the block has to refuse the step; any of them is right."""
 
     @abstractmethod
-    def note(self, block: Block[WorkT, BookT], answer: Any) -> None:
-        """Check the answer, and note in the book what has changed."""
+    async def ask(self, block: Block[WorkT, ModelT]) -> Any:
+        """Run the step; its result goes to `note`."""
+
+    @abstractmethod
+    def note(self, block: Block[WorkT, ModelT], answer: Any) -> None:
+        """Check the result, and make the change in the model."""
 
 
 class Ending(Enum):
-    """How a block ends that is not cancelled."""
+    """The ending of a block that is not cancelled."""
 
     KEPT = "kept"
     FAILING = "failing"
 
 
 class LeftOnPurpose(Exception):
-    """Leaves a block that is failing."""
+    """The exception that ends a failing block."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """When the caller of a block is cancelled: some turns of the event loop after the block has come so far.
+    """When the caller of a block is cancelled: `turns` turns of the event loop after a point in the block.
 
-    0 is before it is opened, 1 before its first step, and so on; one more than its steps is when it is about to end. A
-    greater number begins anew at 0.
+    `after` is the point: 0 before the block is opened, 1 before its first step, and so on. One more than the number of
+    steps is just before the end; a greater number starts at 0 again.
     """
 
     after: int
     turns: int
 
     def cancel_if_due(self, reached: int, steps: int) -> None:
-        """Cancel the current task in due time, if its block of so many steps has come so far."""
+        """Cancel the current task after the turns, if its block with this many steps has reached the point."""
         if self.after % (steps + 2) == reached:
             cancel_later(asyncio.current_task(), self.turns)
 
@@ -94,21 +94,21 @@ CUTS: Final = st.builds(Cut, after=st.integers(0, 6), turns=TURNS)
 
 
 @dataclass(frozen=True)
-class Overlapping(Generic[WorkT, BookT]):
-    """A block that others overlap."""
+class Overlapping(Generic[WorkT, ModelT]):
+    """A block that overlaps others."""
 
     row: int
     """A pick among the owners or users."""
-    steps: list[Step[WorkT, BookT]]
+    steps: list[Step[WorkT, ModelT]]
     ending: Ending
     cancelled_after_turns: int | None
 
 
 def overlapping(
-    rows: st.SearchStrategy[int], steps: st.SearchStrategy[Step[WorkT, BookT]]
-) -> st.SearchStrategy[list[Overlapping[WorkT, BookT]]]:
+    rows: st.SearchStrategy[int], steps: st.SearchStrategy[Step[WorkT, ModelT]]
+) -> st.SearchStrategy[list[Overlapping[WorkT, ModelT]]]:
     """Some blocks of these owners or users that overlap."""
-    blocks: st.SearchStrategy[Overlapping[WorkT, BookT]] = st.builds(
+    blocks: st.SearchStrategy[Overlapping[WorkT, ModelT]] = st.builds(
         Overlapping,
         row=rows,
         steps=st.lists(steps, min_size=1, max_size=3),
@@ -119,37 +119,37 @@ def overlapping(
 
 
 class Attempt:
-    """How far a block has come."""
+    """The progress of a block."""
 
     def __init__(self) -> None:
         self.refused = False
         self.at_its_end = False
 
 
-class Overlap(Generic[BookT]):
-    """What blocks do while they overlap, and what readers may find meanwhile."""
+class Overlap(Generic[ModelT]):
+    """Overlapping blocks, and the data that readers may see meanwhile."""
 
-    def __init__(self, book: BookT, row_ids: Iterable[int]) -> None:
-        self._book = book
+    def __init__(self, model: ModelT, row_ids: Iterable[int]) -> None:
+        self._book = model
         self._held: set[int] = set()
-        self._seen = {row_id: [book.seen(row_id)] for row_id in row_ids}
+        self._seen = {row_id: [model.seen(row_id)] for row_id in row_ids}
 
     @contextmanager
     def alone_with(self, row_id: int) -> Iterator[ExitStack]:
-        """A block within which no other block may take the row, unless what it gives is closed before."""
-        assert row_id not in self._held, "two blocks have taken one row at the same time"
+        """A block in which no other block may lock the row. Closing the yielded stack ends this earlier."""
+        assert row_id not in self._held, "two blocks have locked one row at the same time"
         self._held.add(row_id)
         with ExitStack() as alone:
             alone.callback(self._held.remove, row_id)
             yield alone
 
-    def note(self, block: Block[WorkT, BookT]) -> None:
-        """Note what a block is about to keep; the next one of its row builds on it."""
-        self._book.take_over(block.book, block.row_id)
+    def note(self, block: Block[WorkT, ModelT]) -> None:
+        """Note the changes that a block is about to commit. The next block of the row builds on them."""
+        self._book.take_over(block.model, block.row_id)
         self._seen[block.row_id].append(self._book.seen(block.row_id))
 
     def seen(self, row_id: int) -> Sequence[object]:
-        """What readers may have found of this owner or user, from before the first block on."""
+        """All that readers may have seen of this owner or user since before the first block."""
         return self._seen[row_id]
 
 
@@ -164,5 +164,5 @@ def cancel_later(task: "asyncio.Task[Any] | None", turns: int, attempt: Attempt 
 
 
 def picked(pick: int, given: Sequence[int]) -> int:
-    """One of the ids that were given, or for a negative pick one that never was."""
+    """One of these ids; for a negative pick, an id that was never used."""
     return given[pick % len(given)] if given and pick >= 0 else FOREIGN_IDS[pick % len(FOREIGN_IDS)]

@@ -1,4 +1,4 @@
-"""The machine that runs random blocks over a fresh store."""
+"""The state machine that runs random blocks on a fresh store."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -13,10 +13,10 @@ from tradingagents_conformance.examples import says
 from tradingagents_conformance.histories.blocks import (
     Attempt,
     Block,
-    BookT,
     Cut,
     Ending,
     LeftOnPurpose,
+    ModelT,
     Overlap,
     Overlapping,
     Step,
@@ -26,17 +26,17 @@ from tradingagents_conformance.histories.blocks import (
 from tradingagents_core.errors import TradingAgentsError
 
 PATIENCE_AFTER_A_HANG: Final = 0.2
-"""Seconds that a block gets while Hypothesis looks for a shorter history that hangs, too."""
+"""Seconds after which a block counts as hanging while Hypothesis shrinks a history that hangs."""
 
 READS_MEANWHILE: Final = 2
-"""How often readers look while blocks overlap."""
+"""How often readers read while blocks overlap."""
 
 StoreT = TypeVar("StoreT")
 
 
 @dataclass(kw_only=True)
 class Exploration:
-    """What a run of many histories has tried so far."""
+    """The statistics of a run of many histories."""
 
     patience: float
     """Seconds after which a block counts as hanging."""
@@ -54,40 +54,40 @@ class Exploration:
         )
 
 
-class Histories(RuleBasedStateMachine, Generic[StoreT, WorkT, BookT]):
-    """Random blocks over a fresh store. A subclass has the rules, and says how its store is written and compared."""
+class Histories(RuleBasedStateMachine, Generic[StoreT, WorkT, ModelT]):
+    """Random blocks on a fresh store. A subclass defines the rules, and how its store is written and compared."""
 
     store: StoreT
 
     def __init__(
-        self, open_store: Callable[[], AbstractAsyncContextManager[StoreT]], book: BookT, exploration: Exploration
+        self, open_store: Callable[[], AbstractAsyncContextManager[StoreT]], model: ModelT, exploration: Exploration
     ) -> None:
         super().__init__()
-        self.book = book
+        self.model = model
         self.exploration = exploration
         self._open_store = open_store
         self._loop = asyncio.Runner()
         self._stack = AsyncExitStack()
 
-    # What a subclass says
+    # Defined by a subclass
 
     async def fill(self) -> None:
-        """Store what is there from the start."""
+        """Store the first data."""
         raise NotImplementedError
 
     def write(self, row_id: int) -> AbstractAsyncContextManager[WorkT]:
         """A writing block of this owner or user."""
         raise NotImplementedError
 
-    async def compare(self, book: BookT) -> None:
-        """See that the store holds what the book says, and nothing else."""
+    async def compare(self, model: ModelT) -> None:
+        """Check that the store contains the data of the model, and nothing else."""
         raise NotImplementedError
 
-    # What is the same for every store
+    # The same for every store
 
     @initialize()
     def open_a_store(self) -> None:
-        """Something is there from the start."""
+        """Open a store with the first data."""
         self.exploration.histories += 1
         self.run(self._open())
         self.run(self.fill())
@@ -98,35 +98,35 @@ class Histories(RuleBasedStateMachine, Generic[StoreT, WorkT, BookT]):
             self.run(self._stack.aclose())
 
     @invariant()
-    def the_store_holds_what_the_book_says(self) -> None:
-        """Everything that was kept is there, and nothing else."""
-        self.exploration.states.add(self.book.state())
-        self.run(self.compare(self.book))
+    def the_store_matches_the_model(self) -> None:
+        """Every committed change is in the store, and nothing else."""
+        self.exploration.states.add(self.model.state())
+        self.run(self.compare(self.model))
 
     def run(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Run this in the loop of the history."""
+        """Run a coroutine in the event loop of the history."""
         try:
             self._loop.run(asyncio.wait_for(work, self.exploration.patience))
         except TimeoutError as hang:
             self.exploration.patience = min(self.exploration.patience, PATIENCE_AFTER_A_HANG)
             raise AssertionError("a block hangs") from hang
 
-    async def keep(self, row_id: int, steps: Sequence[Step[WorkT, BookT]]) -> None:
-        """A block that is left normally keeps everything, unless one of its steps is refused."""
-        attempt, book = Attempt(), deepcopy(self.book)
+    async def keep(self, row_id: int, steps: Sequence[Step[WorkT, ModelT]]) -> None:
+        """A normal end commits a block, unless one of its steps is refused."""
+        attempt, model = Attempt(), deepcopy(self.model)
         try:
-            await self._attempt(attempt, row_id, book, steps)
+            await self._attempt(attempt, row_id, model, steps)
         except TradingAgentsError:
             if not attempt.refused:
                 raise
         else:
-            self.book = book
+            self.model = model
 
-    async def fail(self, row_id: int, steps: Sequence[Step[WorkT, BookT]]) -> None:
-        """A block that is left with an exception keeps nothing."""
+    async def fail(self, row_id: int, steps: Sequence[Step[WorkT, ModelT]]) -> None:
+        """An exception rolls a block back."""
         attempt = Attempt()
         try:
-            await self._attempt(attempt, row_id, deepcopy(self.book), steps, ending=Ending.FAILING)
+            await self._attempt(attempt, row_id, deepcopy(self.model), steps, ending=Ending.FAILING)
         except LeftOnPurpose:
             return
         except TradingAgentsError:
@@ -135,29 +135,29 @@ class Histories(RuleBasedStateMachine, Generic[StoreT, WorkT, BookT]):
         else:
             raise AssertionError("the exception that left a block did not come out of it")
 
-    async def cancel(self, row_id: int, steps: Sequence[Step[WorkT, BookT]], cut: Cut) -> None:
-        """A block whose caller is cancelled keeps everything or nothing."""
-        attempt, book = Attempt(), deepcopy(self.book)
-        caller = asyncio.ensure_future(self._attempt(attempt, row_id, book, steps, cut=cut))
+    async def cancel(self, row_id: int, steps: Sequence[Step[WorkT, ModelT]], cut: Cut) -> None:
+        """A block whose caller is cancelled commits everything or nothing."""
+        attempt, model = Attempt(), deepcopy(self.model)
+        caller = asyncio.ensure_future(self._attempt(attempt, row_id, model, steps, cut=cut))
         try:
             await asyncio.wait({caller})
         finally:
             caller.cancel()
         if caller.cancelled():
-            # Cancelled in a step, nothing may be there. Cancelled at its end, the block may have been kept or not.
-            if attempt.at_its_end and await self.holds(book):
-                self.book = book
+            # A block cancelled in a step is rolled back. A block cancelled at its end may be committed or not.
+            if attempt.at_its_end and await self.matches(model):
+                self.model = model
         elif not (caller.exception() and attempt.refused):
             caller.result()
-            self.book = book
+            self.model = model
 
     async def overlap(
         self,
-        overlap: Overlap[BookT],
-        blocks: Sequence[tuple[int, Overlapping[WorkT, BookT]]],
+        overlap: Overlap[ModelT],
+        blocks: Sequence[tuple[int, Overlapping[WorkT, ModelT]]],
         *beside: Coroutine[Any, Any, None],
     ) -> None:
-        """Blocks of the owners or users with these ids, and what else is done beside them, all at once."""
+        """Run blocks of the owners or users with these ids, and other coroutines, all at once."""
         tasks = [asyncio.ensure_future(self._attempt_overlapping(overlap, row_id, block)) for row_id, block in blocks]
         tasks += [asyncio.ensure_future(each) for each in beside]
         try:
@@ -169,10 +169,10 @@ class Histories(RuleBasedStateMachine, Generic[StoreT, WorkT, BookT]):
             if error is not None:
                 raise error
 
-    async def holds(self, book: BookT) -> bool:
-        """Whether the store holds what this book says."""
+    async def matches(self, model: ModelT) -> bool:
+        """Whether the store contains the data of this model."""
         try:
-            await self.compare(book)
+            await self.compare(model)
         except AssertionError:
             return False
         return True
@@ -184,8 +184,8 @@ class Histories(RuleBasedStateMachine, Generic[StoreT, WorkT, BookT]):
         self,
         attempt: Attempt,
         row_id: int,
-        book: BookT,
-        steps: Sequence[Step[WorkT, BookT]],
+        model: ModelT,
+        steps: Sequence[Step[WorkT, ModelT]],
         *,
         ending: Ending = Ending.KEPT,
         cut: Cut | None = None,
@@ -194,11 +194,11 @@ class Histories(RuleBasedStateMachine, Generic[StoreT, WorkT, BookT]):
         if cut is not None:
             cut.cancel_if_due(0, len(steps))
         async with self.write(row_id) as work:
-            block = Block(row_id, work, book)
+            block = Block(row_id, work, model)
             for number, step in enumerate(steps, 1):
                 if cut is not None:
                     cut.cancel_if_due(number, len(steps))
-                # So that a caller can be cancelled between the steps of a store that never waits.
+                # So that a caller can be cancelled between steps even if the store never waits.
                 await asyncio.sleep(0)
                 await self._take(step, block, attempt)
             if cut is not None:
@@ -208,7 +208,7 @@ class Histories(RuleBasedStateMachine, Generic[StoreT, WorkT, BookT]):
                 raise LeftOnPurpose
 
     async def _attempt_overlapping(
-        self, overlap: Overlap[BookT], row_id: int, overlapping: Overlapping[WorkT, BookT]
+        self, overlap: Overlap[ModelT], row_id: int, overlapping: Overlapping[WorkT, ModelT]
     ) -> None:
         self.exploration.blocks += 1
         attempt = Attempt()
@@ -217,12 +217,12 @@ class Histories(RuleBasedStateMachine, Generic[StoreT, WorkT, BookT]):
         try:
             async with self.write(row_id) as work:
                 with overlap.alone_with(row_id) as alone:
-                    block = Block(row_id, work, deepcopy(self.book))
+                    block = Block(row_id, work, deepcopy(self.model))
                     for step in overlapping.steps:
-                        # Others get a turn between any two steps: nothing but the row keeps them apart.
+                        # Other blocks run between any two steps: only the lock of the row separates them.
                         await asyncio.sleep(0)
                         if step.reasons(block):
-                            # A refusal may undo the block, and free the row, before we hear of it.
+                            # The store may roll back and unlock the row before the refusal arrives here.
                             alone.close()
                         await self._take(step, block, attempt)
                     if overlapping.ending is Ending.FAILING:
@@ -235,17 +235,17 @@ class Histories(RuleBasedStateMachine, Generic[StoreT, WorkT, BookT]):
             if not attempt.refused:
                 raise
 
-    async def _take(self, step: Step[WorkT, BookT], block: Block[WorkT, BookT], attempt: Attempt) -> None:
+    async def _take(self, step: Step[WorkT, ModelT], block: Block[WorkT, ModelT], attempt: Attempt) -> None:
         self.exploration.steps += 1
         reasons = step.reasons(block)
         try:
             answer = await step.ask(block)
         except TradingAgentsError as refusal:
             if not any(says(refusal, reason) for reason in reasons):
-                message = f"{step} was refused with {refusal!r}, and should have been with {reasons or 'nothing'}"
+                message = f"{step} was refused with {refusal!r}, expected {reasons or 'no refusal'}"
                 raise AssertionError(message) from refusal
             attempt.refused = True
             self.exploration.refusals += 1
             raise
-        assert not reasons, f"{step} was not refused, and should have been with {reasons!r}"
+        assert not reasons, f"{step} was not refused, expected {reasons!r}"
         step.note(block, answer)

@@ -15,8 +15,8 @@ from tradingagents_conformance.examples import CREATED, Row, exact, refused
 from tradingagents_conformance.histories.blocks import (
     CUTS,
     Block,
-    Book,
     Cut,
+    Model,
     Overlap,
     Overlapping,
     Step,
@@ -31,27 +31,27 @@ from tradingagents_core.errors import StrategyNameTaken, StrategyNotFound, Tradi
 from tradingagents_core.ports import StrategyStore, StrategyView, StrategyWork
 
 OWNERS: Final = (1009, 4, 2**40)
-"""The last one owns nothing at first."""
+"""Three owners. The last one has no strategy at first."""
 
 
 @dataclass
-class StrategyBook(Book):
-    """The strategies that a store should hold."""
+class StrategyModel(Model):
+    """The strategies that a store should contain."""
 
     strategies: dict[int, Row] = field(default_factory=dict)
     owners: dict[int, int] = field(default_factory=dict)
-    """The owner of each strategy that there ever was."""
+    """The owner of each strategy, removed ones included."""
 
     def strategy_id(self, owner_id: int, pick: int) -> int:
-        """The id of a strategy; for a negative pick one that was never given.
+        """The id of a strategy; for a negative pick, an id that was never used.
 
-        The owner's strategies are picked first, then those of others and those that are removed by now.
+        The owner's strategies come first, then strategies of other owners and removed strategies.
         """
         owned = [row["id"] for row in self.owned(owner_id)]
         return picked(pick, owned + [key for key in self.owners if key not in owned])
 
     def find(self, owner_id: int, strategy_id: int) -> Row | None:
-        """The strategy, if it is this owner's."""
+        """The strategy, if it belongs to this owner."""
         row = self.strategies.get(strategy_id)
         return row if row is not None and row["owner_id"] == owner_id else None
 
@@ -61,12 +61,12 @@ class StrategyBook(Book):
         return [row for row in rows if row["owner_id"] == owner_id and (row["is_active"] or not active_only)]
 
     def name_is_taken(self, owner_id: int, name: str, *, by_another_than: int | None = None) -> bool:
-        """Whether the owner has such a name already."""
+        """Whether the owner has a strategy with this name."""
         return any(row["name"] == name and row["id"] != by_another_than for row in self.owned(owner_id))
 
     def note_id(self, strategy_id: int, owner_id: int) -> None:
-        """Note that a strategy has got this id, which no other ever had."""
-        assert strategy_id not in self.owners, f"the id {strategy_id} was given before"
+        """Note the id of a new strategy, which no other strategy ever had."""
+        assert strategy_id not in self.owners, f"the id {strategy_id} was used before"
         self.owners[strategy_id] = owner_id
 
     def seen(self, row_id: int) -> list[dict[str, str]]:
@@ -86,25 +86,25 @@ class StrategyBook(Book):
         )
 
 
-StrategyBlock: TypeAlias = Block[StrategyWork, StrategyBook]
-StrategyStep: TypeAlias = Step[StrategyWork, StrategyBook]
+StrategyBlock: TypeAlias = Block[StrategyWork, StrategyModel]
+StrategyStep: TypeAlias = Step[StrategyWork, StrategyModel]
 
 
 @dataclass(frozen=True)
 class ReadStrategy(StrategyStep):
-    """Read a strategy of the owner, or what is not the owner's."""
+    """Read a strategy of the owner, or try to read another one."""
 
     strategy: int
 
     def reasons(self, block: StrategyBlock) -> Sequence[TradingAgentsError]:
-        strategy_id = block.book.strategy_id(block.row_id, self.strategy)
-        return [] if block.book.find(block.row_id, strategy_id) else [StrategyNotFound(strategy_id)]
+        strategy_id = block.model.strategy_id(block.row_id, self.strategy)
+        return [] if block.model.find(block.row_id, strategy_id) else [StrategyNotFound(strategy_id)]
 
     async def ask(self, block: StrategyBlock) -> Strategy:
-        return await block.work.strategies.get(block.book.strategy_id(block.row_id, self.strategy))
+        return await block.work.strategies.get(block.model.strategy_id(block.row_id, self.strategy))
 
     def note(self, block: StrategyBlock, answer: Strategy) -> None:
-        assert exact(answer) == exact(block.book.strategies[block.book.strategy_id(block.row_id, self.strategy)])
+        assert exact(answer) == exact(block.model.strategies[block.model.strategy_id(block.row_id, self.strategy)])
 
 
 @dataclass(frozen=True)
@@ -116,16 +116,18 @@ class AddStrategy(StrategyStep):
 
     def reasons(self, block: StrategyBlock) -> Sequence[TradingAgentsError]:
         name = self.content["name"]
-        return [StrategyNameTaken(name)] if block.book.name_is_taken(block.row_id, name) else []
+        return [StrategyNameTaken(name)] if block.model.name_is_taken(block.row_id, name) else []
 
     async def ask(self, block: StrategyBlock) -> Strategy:
         content = StrategyContent(**self.content | {"parameters": Parameters(self.content["parameters"])})
         return await block.work.strategies.add(content, at=self.at)
 
     def note(self, block: StrategyBlock, answer: Strategy) -> None:
-        earlier = [key for key, owner_id in block.book.owners.items() if owner_id == block.row_id]
-        block.book.note_id(answer.id, block.row_id)
-        assert answer.id > max(earlier, default=answer.id - 1), "the newest strategy is not last in the order of ids"
+        earlier = [key for key, owner_id in block.model.owners.items() if owner_id == block.row_id]
+        block.model.note_id(answer.id, block.row_id)
+        assert answer.id > max(earlier, default=answer.id - 1), (
+            "the id of a new strategy is not greater than all earlier ids of its owner"
+        )
         row = deepcopy(self.content) | {
             "id": answer.id,
             "owner_id": block.row_id,
@@ -133,25 +135,25 @@ class AddStrategy(StrategyStep):
             "updated_at": self.at,
         }
         assert exact(answer) == exact(row)
-        block.book.strategies[answer.id] = row
+        block.model.strategies[answer.id] = row
 
 
 @dataclass(frozen=True)
 class ChangeStrategy(StrategyStep):
-    """Replace a strategy of the owner, or what is not the owner's, by one with another content."""
+    """Change the content of a strategy of the owner, or try to change another one."""
 
     strategy: int
     content: Row
     at: datetime
-    says_owner: int | None
-    """A pick among the owners: whose the new state says it is. The owner's of the block, for None."""
+    new_owner: int | None
+    """The owner in the new state: a pick among the owners, or None for the owner of the block."""
 
     def reasons(self, block: StrategyBlock) -> Sequence[TradingAgentsError]:
         changed = self._changed(block)
         reasons: list[TradingAgentsError] = []
-        if changed["owner_id"] != block.row_id or block.book.find(block.row_id, changed["id"]) is None:
+        if changed["owner_id"] != block.row_id or block.model.find(block.row_id, changed["id"]) is None:
             reasons.append(StrategyNotFound(changed["id"]))
-        if block.book.name_is_taken(block.row_id, changed["name"], by_another_than=changed["id"]):
+        if block.model.name_is_taken(block.row_id, changed["name"], by_another_than=changed["id"]):
             reasons.append(StrategyNameTaken(changed["name"]))
         return reasons
 
@@ -161,56 +163,56 @@ class ChangeStrategy(StrategyStep):
 
     def note(self, block: StrategyBlock, answer: None) -> None:
         changed = self._changed(block)
-        block.book.strategies[changed["id"]] = changed
+        block.model.strategies[changed["id"]] = changed
 
     def _changed(self, block: StrategyBlock) -> Row:
-        strategy_id = block.book.strategy_id(block.row_id, self.strategy)
+        strategy_id = block.model.strategy_id(block.row_id, self.strategy)
         return deepcopy(self.content) | {
             "id": strategy_id,
-            "owner_id": block.row_id if self.says_owner is None else OWNERS[self.says_owner],
-            "created_at": block.book.strategies.get(strategy_id, {}).get("created_at", self.at),
+            "owner_id": block.row_id if self.new_owner is None else OWNERS[self.new_owner],
+            "created_at": block.model.strategies.get(strategy_id, {}).get("created_at", self.at),
             "updated_at": self.at,
         }
 
 
 @dataclass(frozen=True)
 class RemoveStrategy(StrategyStep):
-    """Remove a strategy of the owner, or what is not the owner's."""
+    """Remove a strategy of the owner, or try to remove another one."""
 
     strategy: int
 
     def reasons(self, block: StrategyBlock) -> Sequence[TradingAgentsError]:
-        strategy_id = block.book.strategy_id(block.row_id, self.strategy)
-        return [] if block.book.find(block.row_id, strategy_id) else [StrategyNotFound(strategy_id)]
+        strategy_id = block.model.strategy_id(block.row_id, self.strategy)
+        return [] if block.model.find(block.row_id, strategy_id) else [StrategyNotFound(strategy_id)]
 
     async def ask(self, block: StrategyBlock) -> None:
-        await block.work.strategies.remove(block.book.strategy_id(block.row_id, self.strategy))
+        await block.work.strategies.remove(block.model.strategy_id(block.row_id, self.strategy))
 
     def note(self, block: StrategyBlock, answer: None) -> None:
-        del block.book.strategies[block.book.strategy_id(block.row_id, self.strategy)]
+        del block.model.strategies[block.model.strategy_id(block.row_id, self.strategy)]
 
 
 @dataclass(frozen=True)
-class ReadingOfAPage:
-    """A page of an owner's strategies that is read."""
+class PageRequest:
+    """The arguments for reading a page."""
 
     owner: int
-    """A pick among the owners; an integer that owns nothing, for a negative one."""
+    """A pick among the owners; a negative pick is an integer without strategies."""
     skip: int
     limit: int
     active_only: bool
 
 
 @dataclass(frozen=True)
-class ReadingOfAStrategy:
-    """One strategy that is read, of the owner or of others."""
+class StrategyRequest:
+    """The arguments for reading one strategy."""
 
     owner: int
-    """A pick among the owners; an integer that owns nothing, for a negative one."""
+    """A pick among the owners; a negative pick is an integer without strategies."""
     strategy: int
 
 
-# Few names and moments, so that they clash.
+# Few names and moments, so that strategies collide.
 NAMES: Final = ("c", "a", "A", "b", " b", "ü", "u\u0308", *"defghijk")
 
 _FIRST_STEPS: Final = [
@@ -259,26 +261,26 @@ _changes: st.SearchStrategy[StrategyStep] = st.one_of(
         strategy=_picks,
         content=_contents,
         at=_moments,
-        says_owner=st.sampled_from((*[None] * 10, 0, 1)),
+        new_owner=st.sampled_from((*[None] * 10, 0, 1)),
     ),
     st.builds(RemoveStrategy, strategy=_picks),
 )
 _steps = st.lists(st.one_of(_changes, st.builds(ReadStrategy, strategy=_picks)), min_size=2, max_size=5)
 _pages = st.builds(
-    ReadingOfAPage,
+    PageRequest,
     owner=_owners_and_others,
     skip=st.integers(0, 4),
     limit=st.integers(1, 4),
     active_only=st.booleans(),
 )
-_strategies = st.builds(ReadingOfAStrategy, owner=_owners_and_others, strategy=_picks)
+_strategies = st.builds(StrategyRequest, owner=_owners_and_others, strategy=_picks)
 
 
-class StrategyHistories(Histories[StrategyStore, StrategyWork, StrategyBook]):
+class StrategyHistories(Histories[StrategyStore, StrategyWork, StrategyModel]):
     """Random blocks of a few owners."""
 
     def __init__(self, open_store: OpenStrategyStore, exploration: Exploration) -> None:
-        super().__init__(open_store, StrategyBook(), exploration)
+        super().__init__(open_store, StrategyModel(), exploration)
 
     async def fill(self) -> None:
         for owner_id, steps in _FIRST_STEPS:
@@ -287,65 +289,65 @@ class StrategyHistories(Histories[StrategyStore, StrategyWork, StrategyBook]):
     def write(self, row_id: int) -> AbstractAsyncContextManager[StrategyWork]:
         return self.store.write(row_id)
 
-    async def compare(self, book: StrategyBook) -> None:
+    async def compare(self, model: StrategyModel) -> None:
         async with self.store.read() as view:
             for owner in range(len(OWNERS)):
-                await _compare_page(view, book, ReadingOfAPage(owner, skip=0, limit=1000, active_only=False))
-                await _compare_page(view, book, ReadingOfAPage(owner, skip=0, limit=1, active_only=True))
+                await _compare_page(view, model, PageRequest(owner, skip=0, limit=1000, active_only=False))
+                await _compare_page(view, model, PageRequest(owner, skip=0, limit=1, active_only=True))
 
     @rule(blocks=st.lists(st.tuples(_owners, _steps), min_size=1, max_size=3), page=_pages, strategy=_strategies)
     def keep_blocks(
-        self, blocks: list[tuple[int, list[StrategyStep]]], page: ReadingOfAPage, strategy: ReadingOfAStrategy
+        self, blocks: list[tuple[int, list[StrategyStep]]], page: PageRequest, strategy: StrategyRequest
     ) -> None:
-        """A block that is left normally keeps everything, unless one of its steps is refused."""
+        """A normal end commits a block, unless one of its steps is refused."""
         for owner, steps in blocks:
             self.run(self.keep(OWNERS[owner], steps))
-            self.the_store_holds_what_the_book_says()
+            self.the_store_matches_the_model()
         self.run(self._read(page, strategy))
 
     @rule(owner=_owners, steps=_steps)
     def leave_a_block_with_an_exception(self, owner: int, steps: list[StrategyStep]) -> None:
-        """A block that is left with an exception keeps nothing."""
+        """An exception rolls a block back."""
         self.run(self.fail(OWNERS[owner], steps))
 
     @rule(owner=_owners, steps=_steps, cut=CUTS)
     def cancel_a_block(self, owner: int, steps: list[StrategyStep], cut: Cut) -> None:
-        """A block whose caller is cancelled keeps everything or nothing."""
+        """A block whose caller is cancelled commits everything or nothing."""
         self.run(self.cancel(OWNERS[owner], steps, cut))
 
     @rule(blocks=overlapping(st.sampled_from((0, 0, 0, 1, 2)), _changes))
-    def overlap_blocks(self, blocks: list[Overlapping[StrategyWork, StrategyBook]]) -> None:
-        """Blocks of one owner run one after another, and readers see only what is whole."""
-        overlap = Overlap(self.book, OWNERS)
+    def overlap_blocks(self, blocks: list[Overlapping[StrategyWork, StrategyModel]]) -> None:
+        """Blocks of one owner run one after another, and readers see only committed data."""
+        overlap = Overlap(self.model, OWNERS)
         of_owners = [(OWNERS[block.row], block) for block in blocks]
         self.run(self.overlap(overlap, of_owners, self._read_meanwhile(overlap, of_owners[0][0])))
 
-    async def _read(self, page: ReadingOfAPage, strategy: ReadingOfAStrategy) -> None:
+    async def _read(self, page: PageRequest, strategy: StrategyRequest) -> None:
         owner_id = picked(strategy.owner, OWNERS)
-        strategy_id = self.book.strategy_id(owner_id, strategy.strategy)
-        row = self.book.find(owner_id, strategy_id)
+        strategy_id = self.model.strategy_id(owner_id, strategy.strategy)
+        row = self.model.find(owner_id, strategy_id)
         async with self.store.read() as view:
-            await _compare_page(view, self.book, page)
+            await _compare_page(view, self.model, page)
             if row is not None:
                 assert exact(await view.strategies.get(owner_id=owner_id, strategy_id=strategy_id)) == exact(row)
                 return
             with refused(StrategyNotFound(strategy_id)):
                 await view.strategies.get(owner_id=owner_id, strategy_id=strategy_id)
 
-    async def _read_meanwhile(self, overlap: Overlap[StrategyBook], owner_id: int) -> None:
+    async def _read_meanwhile(self, overlap: Overlap[StrategyModel], owner_id: int) -> None:
         for _ in range(READS_MEANWHILE):
             async with self.store.read() as view:
                 page = await view.strategies.list(owner_id=owner_id, skip=0, limit=1000, active_only=False)
             read = [exact(strategy) for strategy in page.items]
             assert page.total == len(read), "items and total are not of the same moment"
-            assert read in overlap.seen(owner_id), "a reader saw what no block has kept"
+            assert read in overlap.seen(owner_id), "a reader saw data that no block has committed"
             await asyncio.sleep(0)
 
 
-async def _compare_page(view: StrategyView, book: StrategyBook, page: ReadingOfAPage) -> None:
-    """See that a page holds what the book says."""
+async def _compare_page(view: StrategyView, model: StrategyModel, page: PageRequest) -> None:
+    """Check that a page matches the model."""
     owner_id = picked(page.owner, OWNERS)
     read = await view.strategies.list(owner_id=owner_id, skip=page.skip, limit=page.limit, active_only=page.active_only)
-    listed = book.owned(owner_id, active_only=page.active_only)
+    listed = model.owned(owner_id, active_only=page.active_only)
     assert [exact(item) for item in read.items] == [exact(row) for row in listed[page.skip :][: page.limit]]
     assert (read.total, read.skip, read.limit) == (len(listed), page.skip, page.limit)
