@@ -12,8 +12,8 @@ The tests use only the ports. The kit needs the extra `conformance` (pytest, hyp
 
 import pytest
 
-# Before the import, so that a failing assertion of the kit shows both sides, as in the author's own tests. A package
-# stands for all modules in it.
+# Before the import, so that a failing assertion of the kit shows both sides, as in the author's own tests.
+# A package stands for all its modules.
 pytest.register_assert_rewrite(
     f"{__name__}.accounts",
     f"{__name__}.callers",

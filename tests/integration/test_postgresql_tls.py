@@ -285,7 +285,7 @@ def locked_key(authority: Authority) -> Path:
 async def test_an_encrypted_key_is_opened_with_its_password(server: PostgresqlServer, locked_key: Path) -> None:
     files = {"sslmode": "require", "sslcert": locked_key.with_name("certified.crt"), "sslkey": locked_key}
     assert await is_encrypted(url(server, "certified", **files, sslpassword="a b"))
-    with pytest.raises(ValueError, match="which sslpassword opens") as refusal:
+    with pytest.raises(ValueError, match="sslpassword if the key is encrypted") as refusal:
         DatabaseOptions(url=read_database_url(url(server, "certified", **files, sslpassword="MySecret")))
     assert "MySecret" not in str(refusal.value)
 

@@ -565,6 +565,8 @@ def contract_of(store: type[PlainAccountStore]) -> type[AccountStoreContract]:
 
     class Contract(AccountStoreContract):
         a_while = 0.02
+        # Hypothesis takes constants from the source, so that every edit tries other examples. A fault ends the search.
+        histories = 60
         patience = AccountStoreContract.patience if store is PlainAccountStore else 0.2
 
         @pytest.fixture

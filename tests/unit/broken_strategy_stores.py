@@ -860,7 +860,8 @@ def contract_of(store: type[PlainStrategyStore]) -> type[StrategyStoreContract]:
 
     class Contract(StrategyStoreContract):
         a_while = 0.02
-        histories = 15
+        # Hypothesis takes constants from the source, so that every edit tries other examples. A fault ends the search.
+        histories = 60
         patience = StrategyStoreContract.patience if store is PlainStrategyStore else 0.2
 
         @pytest.fixture

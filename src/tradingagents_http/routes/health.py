@@ -1,9 +1,10 @@
 """The health check."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 
 from tradingagents_core import __version__
-from tradingagents_http.requests.query import NO_QUERY, NOT_PERMITTED
+from tradingagents_http.answers import Json
+from tradingagents_http.requests.query import NOT_PERMITTED, refuse_query
 from tradingagents_http.responses import errors, problem
 from tradingagents_http.routes import OPEN_TO_ALL, new_router
 from tradingagents_http.schemas.health import Health
@@ -16,12 +17,13 @@ def routes() -> APIRouter:
     @router.get(
         "/health",
         summary="Health Check",
+        response_model=Health,
         openapi_extra=OPEN_TO_ALL,
-        dependencies=[NO_QUERY],
         responses=errors(422, details={422: problem("query", "verbose", msg=NOT_PERMITTED, type="extra_forbidden")}),
     )
-    async def health() -> Health:
+    async def health(request: Request) -> Response:
         """Tell that the service runs, and in which version. Asks nothing of the database."""
-        return Health(version=__version__)
+        refuse_query(request)
+        return Json(Health(version=__version__).model_dump())
 
     return router
