@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
+import psutil
 import pytest
-from postgresql import LOOPBACK, Database, PostgresqlServer, running_pgbouncer, running_server, taken
+from postgresql import LOOPBACK, Database, PostgresqlServer, eventually, running_pgbouncer, running_server, taken
 from processes import CHECKOUT, KEY, UVICORN, Machine, only_line
 from sqlalchemy import text
 
@@ -138,9 +139,15 @@ async def refused(setting: str) -> str:
     with pytest.raises(StoreUnavailable) as migrations:
         async with connected(settings):
             pass
+    # Closing a TLS connection takes some steps of the event loop, which ends with the test.
+    await eventually(no_connection_is_open)
     assert service.value.reason == migrations.value.reason
     assert len(service.value.reason.splitlines()) == 1
     return service.value.reason
+
+
+async def no_connection_is_open() -> bool:
+    return not any(connection.raddr for connection in psutil.Process().net_connections("tcp"))
 
 
 # The modes
