@@ -32,7 +32,7 @@ async def migrate(options: DatabaseOptions, *, to: str | None = None, may_drop: 
     Raises:
         ConfigurationError: the schema needs a newer version, or this version does not know the schema or the revision.
         DataWouldBeDropped: a downgrade would drop tables that hold data, and `may_drop` is False.
-        StoreUnavailable: the database is away or busy.
+        StoreUnavailable: the database is unavailable or busy.
     """
     # Alembic takes a tenth of a process's memory. A process with an up-to-date schema does not import alembic.
     from tradingagents_adapters.sql import schema  # noqa: PLC0415

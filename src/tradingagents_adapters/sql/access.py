@@ -64,7 +64,7 @@ async def check_encoding_and_schema(database: Database) -> None:
 
     Raises:
         ConfigurationError: an operator has to change the database or the role.
-        StoreUnavailable: the database is away or busy.
+        StoreUnavailable: the database is unavailable or busy.
     """
     for row in await _read_on_postgresql(database, _ENCODING_AND_SCHEMA):
         check_encoding(row["database"], row["encoding"])
@@ -93,7 +93,7 @@ async def check_no_tables(database: Database) -> None:
 
     Raises:
         ConfigurationError: the database has such a table.
-        StoreUnavailable: the database is away or busy.
+        StoreUnavailable: the database is unavailable or busy.
     """
     for row in await _read_on_postgresql(database, _TABLES):
         if row["table_exists"]:
@@ -108,7 +108,7 @@ async def check_access(database: Database) -> None:
 
     Raises:
         ConfigurationError: an operator has to change the database or the role.
-        StoreUnavailable: the database is away or busy.
+        StoreUnavailable: the database is unavailable or busy.
     """
     for row in await _read_on_postgresql(database, _TABLES):
         name, role = row["name"], quoted(row["role"])

@@ -74,7 +74,7 @@ class Database:
         Its time limit is `patience` times the usual limit, for a statement that returns much data.
 
         Raises:
-            StoreUnavailable: the database is away or busy, or every connection is in use.
+            StoreUnavailable: the database is unavailable or busy, or every connection is in use.
         """
         await self.readiness.ensure()
         if patience > 1 and (limit := self.driver.longer_limit(patience)) is not None:
@@ -86,7 +86,7 @@ class Database:
         """Run a statement as `read` does, but without the check of the schema: for that check itself.
 
         Raises:
-            StoreUnavailable: the database is away or busy.
+            StoreUnavailable: the database is unavailable or busy.
         """
         return await self._fetch_alone(statement, {}, to_write=False)
 
@@ -94,8 +94,8 @@ class Database:
         """Run one statement in a transaction of its own, shielded from cancellation.
 
         Raises:
-            StoreUnavailable: the database is away or busy, or every connection is in use. Whether the statement was
-                committed is unknown.
+            StoreUnavailable: the database is unavailable or busy, or every connection is in use. Whether the statement
+                was committed is unknown.
             ConstraintBroken: a constraint refused the statement.
         """
         await self.readiness.ensure()
@@ -141,7 +141,7 @@ def naming(name: str) -> Iterator[None]:
 
     Raises:
         ConfigurationError: an operator has to resolve the error.
-        StoreUnavailable: the database is away or busy.
+        StoreUnavailable: the database is unavailable or busy.
     """
     try:
         yield
@@ -163,5 +163,5 @@ Check: TypeAlias = Callable[[Database], Awaitable[None]]
 
 Raises:
     ConfigurationError: the schema does not fit this code.
-    StoreUnavailable: the database is away or busy.
+    StoreUnavailable: the database is unavailable or busy.
 """

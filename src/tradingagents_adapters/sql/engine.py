@@ -29,7 +29,7 @@ async def connected(options: DatabaseOptions) -> AsyncIterator[AsyncConnection]:
 
     Raises:
         ConfigurationError: this process may not write the file or its folder.
-        StoreUnavailable: the database is away or busy.
+        StoreUnavailable: the database is unavailable or busy.
     """
     engine = _open_sqlite(options) if options.is_sqlite else _open_postgresql(options)
     try:
@@ -46,7 +46,7 @@ async def transaction(options: DatabaseOptions) -> AsyncIterator[AsyncConnection
     rolls back.
 
     Raises:
-        StoreUnavailable: the database is away or busy.
+        StoreUnavailable: the database is unavailable or busy.
     """
     async with connected(options) as connection:
         await connection.execute(_BEGIN[connection.dialect.name])

@@ -57,7 +57,7 @@ class Readiness:
 
         Raises:
             ConfigurationError: the schema does not fit this code.
-            StoreUnavailable: the database is away or busy, or in use in another event loop.
+            StoreUnavailable: the database is unavailable or busy, or in use in another event loop.
         """
         loop = asyncio.get_running_loop()
         if self._loop is not loop:

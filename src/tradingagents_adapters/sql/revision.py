@@ -38,7 +38,7 @@ async def find_revision(database: Database) -> str | None:
 
     Raises:
         ConfigurationError: the database holds several revisions.
-        StoreUnavailable: the database is away or busy.
+        StoreUnavailable: the database is unavailable or busy.
     """
     version_table = VERSION_TABLE
     try:
@@ -71,7 +71,7 @@ async def check_schema(database: Database, migrate: Callable[[], Awaitable[None]
 
     Raises:
         ConfigurationError: the schema is older or missing and `migrate` is None, or the schema needs newer code.
-        StoreUnavailable: the database is away or busy.
+        StoreUnavailable: the database is unavailable or busy.
     """
     revision = await find_revision(database)
     if revision == REVISION or await _is_newer_and_fits(database, revision):
@@ -89,7 +89,7 @@ async def has_newer_schema(database: Database) -> bool:
 
     Raises:
         ConfigurationError: this code may not run on the schema, or no version of the service made the schema.
-        StoreUnavailable: the database is away or busy.
+        StoreUnavailable: the database is unavailable or busy.
     """
     return await _is_newer_and_fits(database, await find_revision(database))
 

@@ -25,7 +25,7 @@ async def migrate(options: DatabaseOptions, *, to: str | None = None, may_drop: 
     Raises:
         ConfigurationError: this version does not know the revision, or does not know that of the schema.
         DataWouldBeDropped: a downgrade would drop tables that hold data, and `may_drop` is False.
-        StoreUnavailable: the database is away or busy.
+        StoreUnavailable: the database is unavailable or busy.
     """
     try:
         async with transaction(options) as connection:

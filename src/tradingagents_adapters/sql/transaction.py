@@ -50,8 +50,9 @@ class Transaction:
     transaction.
 
     Raises:
-        StoreUnavailable: the database is away or busy, every connection is in use, or another transaction keeps the row
-            locked. When the error is raised at the end of the block, whether the transaction was committed is unknown.
+        StoreUnavailable: the database is unavailable or busy, every connection is in use, or another transaction keeps
+            the row locked. When the error is raised at the end of the block, whether the transaction was committed is
+            unknown.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class Transaction:
         """Lock a row until the transaction ends, and return whether the row exists.
 
         Raises:
-            StoreUnavailable: the database is away or busy, or another transaction keeps the row locked.
+            StoreUnavailable: the database is unavailable or busy, or another transaction keeps the row locked.
         """
         lock = f"SELECT id FROM {row.table.name} WHERE id = {row.id:d}{self._connections.driver.for_update}"  # noqa: S608
         try:
@@ -133,7 +134,7 @@ class Transaction:
         usual limit.
 
         Raises:
-            StoreUnavailable: the database is away or busy.
+            StoreUnavailable: the database is unavailable or busy.
             ConstraintBroken: a constraint refused a statement.
         """
         with self._connections.translated:
