@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from tradingagents_adapters.database_url import read_database_url
+from tradingagents_adapters.sql import migrate
 from tradingagents_adapters.sql.engine import transaction
 from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_core.errors import StoreUnavailable
@@ -70,9 +71,9 @@ class Place:
         url = self.machine.variables["DATABASE_URL"]
         return DatabaseOptions(url=read_database_url(url))
 
-    def migrate(self, *to: str) -> None:
-        ended = self.machine.run("tradingagents", "migrate", *(("--to", *to) if to else ()))
-        assert ended.returncode == 0, ended.stderr
+    def migrate(self, to: str | None = None) -> None:
+        # In this process: a command takes a second to start.
+        asyncio.run(migrate(self.options, to=to))
 
     def rows(self, prefix: str) -> list[str]:
         failures = f"SELECT * FROM {prefix}login_failures" if prefix or "login_failures" in str(self.schema()) else ""
