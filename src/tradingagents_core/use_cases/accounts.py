@@ -1,13 +1,12 @@
 """Accounts of users."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
 from tradingagents_core.domain.accounts import User, is_email, new_password, normalize_email
 from tradingagents_core.errors import EmailTaken, UserNotFound
-from tradingagents_core.ports import AccountStore, AccountWork, Callers, Clock, PasswordHasher
+from tradingagents_core.ports import AccountStore, Callers, Clock, PasswordHasher
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +67,9 @@ class SetPassword:
         password = new_password(password)
         found = await _find(self.store, email)
         password_hash = await self.passwords.hash(password)
-        async with _changing(self.store, self.callers, found.id) as work:
-            user = await work.users.get(found.id)
-            changed = user.with_password_hash(password_hash, at=self.clock())
-            await work.users.replace(changed)
-        return changed
+        return await _change(
+            self.store, self.callers, found.id, lambda user: user.with_password_hash(password_hash, at=self.clock())
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,11 +87,7 @@ class ActivateUser:
 
     async def __call__(self, *, email: str) -> User:
         found = await _find(self.store, email)
-        async with _changing(self.store, self.callers, found.id) as work:
-            user = await work.users.get(found.id)
-            changed = user.activated(at=self.clock())
-            await work.users.replace(changed)
-        return changed
+        return await _change(self.store, self.callers, found.id, lambda user: user.activated(at=self.clock()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,11 +107,7 @@ class DeactivateUser:
 
     async def __call__(self, *, email: str) -> User:
         found = await _find(self.store, email)
-        async with _changing(self.store, self.callers, found.id) as work:
-            user = await work.users.get(found.id)
-            changed = user.deactivated(at=self.clock())
-            await work.users.replace(changed)
-        return changed
+        return await _change(self.store, self.callers, found.id, lambda user: user.deactivated(at=self.clock()))
 
 
 async def _find(store: AccountStore, email: str) -> User:
@@ -131,14 +120,15 @@ async def _find(store: AccountStore, email: str) -> User:
     raise UserNotFound(email)
 
 
-@asynccontextmanager
-async def _changing(store: AccountStore, callers: Callers, user_id: int) -> AsyncIterator[AccountWork]:
-    """A block that changes a user's account. Its end, committed or not, forgets the user's callers."""
+async def _change(store: AccountStore, callers: Callers, user_id: int, change: Callable[[User], User]) -> User:
+    """Store a change of a user, and forget the user's callers at the end, whether it was committed or not."""
     try:
         async with store.write(user_id) as work:
-            yield work
+            changed = change(await work.users.get(user_id))
+            await work.users.replace(changed)
     finally:
         await callers.forget(user_id)
+    return changed
 
 
 class NoCallers(Callers):
