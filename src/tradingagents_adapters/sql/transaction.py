@@ -92,19 +92,15 @@ class Transaction:
                 back: PostgreSQL would roll back without an error, and SQLite would commit half of a change.
         """
         self._has_ended = True
-        if error is None and self._has_failed:
-            error = RuntimeError(
-                "a statement failed, and the block caught the error: the transaction was rolled back, nothing was kept"
-            )
-            await self._end_shielded(error)
-            raise error
-        await self._end_shielded(error)
-
-    async def _end_shielded(self, error: BaseException | None) -> None:
         if self._connection is not None:
             ended, self._connection = self._connection, None
+            commits = error is None and not self._has_failed
             # Wait even when cancelled, so that the next statement of the caller sees the outcome.
-            await shielded(self._end(ended, error))
+            await shielded(self._end(ended, commits=commits))
+        if error is None and self._has_failed:
+            raise RuntimeError(
+                "a statement failed, and the block caught the error: the transaction was rolled back, nothing was kept"
+            )
 
     async def lock_row(self, row: RowLock) -> bool:
         """Lock a row until the transaction ends, and return whether the row exists.
@@ -176,9 +172,9 @@ class Transaction:
     async def _insert(self, connection: Connection, row: RowLock, lock: str) -> bool:
         return row.insert is not None and await connection.execute(row.insert, lock) == 1
 
-    async def _end(self, connection: Connection, error: BaseException | None) -> None:
+    async def _end(self, connection: Connection, *, commits: bool) -> None:
         try:
-            if error is None:
+            if commits:
                 await self._commit(connection)
             else:
                 await connection.roll_back()

@@ -35,4 +35,4 @@ async def _refuse_query(request: Request) -> None:
 
 
 NO_QUERY: Final = Depends(_refuse_query)
-"""The dependency that refuses query parameters on routes without a token; `BearerToken` does so on other routes."""
+"""`refuse_query` as a dependency, for routes that do not call it themselves or through `BearerToken`."""
