@@ -145,6 +145,63 @@ class StoreUnavailable(Unavailable):
         )
 
 
+class Misuse(RuntimeError):
+    """A mistake in the program that uses the core. To repeat the call does not help; the program has to be changed.
+
+    No `TradingAgentsError`, so that a program that handles refusals does not handle its own mistakes like refusals.
+    """
+
+
+class NotRunning(Misuse):
+    """A core or store was used before its start, or after its end."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This core or store is not running: use it inside its block `async with ...`, not before and not after"
+        )
+
+
+class WrongEventLoop(Misuse):
+    """A core or store was used in another event loop than the one in which it was started."""
+
+    def __init__(self) -> None:
+        super().__init__("This core or store belongs to another event loop: open one for each event loop")
+
+
+class NestedBlock(Misuse):
+    """A task that has a writing block open has begun another one, for which the task would wait for ever."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This task has a writing block open: end that block first, or work in it with `core.within(work)`"
+        )
+
+
+class BlockFailed(Misuse):
+    """A writing block has caught the error of a refused change, and has ended normally. Nothing was kept."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A change in this block was refused, and the block caught the error: nothing was kept; let the error leave"
+            " the block, and catch it outside"
+        )
+
+
+class BlockEnded(Misuse):
+    """The repository of a writing block was used after the end of the block."""
+
+    def __init__(self) -> None:
+        super().__init__("This block has ended: open a new one")
+
+
+class BlockOfAnotherOwner(Misuse):
+    """A use case within a writing block was called for another owner than `owner_id`, the owner of the block."""
+
+    def __init__(self, owner_id: int) -> None:
+        super().__init__("This block belongs to another owner than the caller: open a block of the caller's own")
+        self.owner_id = owner_id
+
+
 def explained(error: Exception) -> str:
     """The text of an error for operators, with the reason if a dependency is unavailable."""
     if not isinstance(error, Unavailable):

@@ -33,7 +33,11 @@ class Container(containers.DeclarativeContainer):
 
     clock = providers.Object(utc_now)
     database = providers.Singleton(
-        open_checked_database, settings.provided.database, migrates=settings.provided.migrates_on_start
+        open_checked_database,
+        settings.provided.database,
+        migrates=settings.provided.migrates_on_start,
+        # A server without lifespan events does not start the application.
+        starts_by_itself=True,
     )
     strategies = providers.Singleton(SqlStrategyStore, database)
     accounts = providers.Singleton(SqlAccountStore, database)

@@ -21,7 +21,7 @@ from tradingagents_adapters.sql import open_database
 from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.strategies import SqlStrategyStore
 from tradingagents_core.domain.strategies import Strategy, StrategyContent
-from tradingagents_core.errors import StrategyNameTaken, StrategyNotFound
+from tradingagents_core.errors import BlockFailed, StrategyNameTaken, StrategyNotFound
 from tradingagents_core.ports import StrategyWork
 
 Run: TypeAlias = Callable[..., list[str]]
@@ -187,7 +187,7 @@ async def test_a_block_that_goes_on_after_a_refusal_keeps_and_counts_nothing(
                 else:
                     await work.strategies.replace(Strategy.created(taken, id=other.id, owner_id=1, at=AT))
 
-    with pytest.raises(RuntimeError, match="nothing was kept"):
+    with pytest.raises(BlockFailed):
         await go_on_after_a_refusal()
     assert place.run(COUNTS) == ["1|2|2"]
     assert place.run(MISTAKES) == ["0", "0"]

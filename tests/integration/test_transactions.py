@@ -30,7 +30,7 @@ from tradingagents_adapters.sql.connection import COMPILED_AT_MOST, Connection
 from tradingagents_adapters.sql.database import Database
 from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.transaction import RowLock
-from tradingagents_core.errors import StoreUnavailable
+from tradingagents_core.errors import BlockEnded, StoreUnavailable
 
 pytestmark = pytest.mark.anyio
 
@@ -238,7 +238,7 @@ async def test_a_transaction_that_has_ended_cannot_be_used_again(database: Datab
         lambda: transaction.lock_row(RowLock(counters, 1)),
     ]
     for use in uses:
-        with pytest.raises(RuntimeError):
+        with pytest.raises(BlockEnded):
             await use()
     assert await numbers(database) == {1: 0}
 

@@ -3,14 +3,14 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.sql import readiness as module
 from tradingagents_adapters.sql.readiness import Readiness
-from tradingagents_core.errors import StoreUnavailable
+from tradingagents_core.errors import NotRunning, StoreUnavailable, WrongEventLoop
 
 pytestmark = pytest.mark.anyio
 
@@ -45,9 +45,15 @@ class Preparation:
             raise self.errors.pop(0)
 
 
+def started(prepare: Callable[[], Awaitable[None]]) -> Readiness:
+    readiness = Readiness(prepare)
+    readiness.start()
+    return readiness
+
+
 async def test_a_database_is_prepared_once() -> None:
     preparation = Preparation()
-    readiness = Readiness(preparation)
+    readiness = started(preparation)
     for _ in range(3):
         await readiness.ensure()
     assert preparation.begun == 1
@@ -56,7 +62,7 @@ async def test_a_database_is_prepared_once() -> None:
 async def test_those_who_come_meanwhile_wait_for_the_same_preparation() -> None:
     preparation = Preparation()
     preparation.goes_on.clear()
-    readiness = Readiness(preparation)
+    readiness = started(preparation)
     waiting = [asyncio.create_task(readiness.ensure()) for _ in range(5)]
     await asyncio.sleep(0)
     preparation.goes_on.set()
@@ -67,7 +73,7 @@ async def test_those_who_come_meanwhile_wait_for_the_same_preparation() -> None:
 async def test_a_caller_who_gives_up_takes_the_preparation_from_nobody() -> None:
     preparation = Preparation()
     preparation.goes_on.clear()
-    readiness = Readiness(preparation)
+    readiness = started(preparation)
     impatient, patient = (asyncio.create_task(readiness.ensure()) for _ in range(2))
     await asyncio.sleep(0)
     impatient.cancel()
@@ -81,7 +87,7 @@ async def test_a_request_does_not_wait_for_a_preparation_that_takes_long(monkeyp
     monkeypatch.setattr(module, "ENSURE_SECONDS", 0.01)
     preparation = Preparation()
     preparation.goes_on.clear()
-    readiness = Readiness(preparation)
+    readiness = started(preparation)
     with pytest.raises(StoreUnavailable) as refused:
         async with asyncio.timeout(60):
             await readiness.ensure()
@@ -93,7 +99,7 @@ async def test_a_request_does_not_wait_for_a_preparation_that_takes_long(monkeyp
 
 async def test_a_preparation_that_failed_is_tried_again_by_the_next_request() -> None:
     preparation = Preparation(AWAY)
-    readiness = Readiness(preparation)
+    readiness = started(preparation)
     with pytest.raises(StoreUnavailable):
         await readiness.ensure()
     await readiness.ensure()
@@ -115,7 +121,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 async def test_pauses_between_attempts_grow_up_to_the_longest(pauses: list[float]) -> None:
-    await Readiness(Preparation(*[AWAY] * 8)).keep_trying()
+    await started(Preparation(*[AWAY] * 8)).keep_trying()
     assert pauses == [0.25, 0.5, 1, 2, 4, 5, 5, 5]
 
 
@@ -124,7 +130,7 @@ async def test_the_log_says_when_the_waiting_begins_and_ends_and_what_a_person_h
 ) -> None:
     caplog.set_level(logging.INFO)
     wrong = ConfigurationError("the schema is too old")
-    await Readiness(Preparation(AWAY, AWAY, wrong, wrong, AWAY)).keep_trying()
+    await started(Preparation(AWAY, AWAY, wrong, wrong, AWAY)).keep_trying()
     assert [record.getMessage().partition(":")[2].partition(".")[0].strip() for record in caplog.records[:-1]] == [
         "connection refused",
         "the schema is too old",
@@ -137,7 +143,7 @@ async def test_a_database_that_was_lost_is_prepared_again_and_the_log_says_both(
 ) -> None:
     caplog.set_level(logging.INFO)
     preparation = Preparation()
-    readiness = Readiness(preparation)
+    readiness = started(preparation)
     await readiness.ensure()
     for _ in range(2):
         readiness.lose("The file is gone")
@@ -145,16 +151,17 @@ async def test_a_database_that_was_lost_is_prepared_again_and_the_log_says_both(
     assert preparation.begun == 2
     # No outage, and so nothing to say.
     await readiness.end()
+    readiness.start()
     await readiness.ensure()
     gone, back = (record.getMessage() for record in caplog.records)
     assert gone.startswith("The file is gone. Requests that need the database are answered with 503")
     assert back == "The database can be used now."
 
 
-async def test_the_end_cuts_a_preparation_off_and_the_next_use_begins_another() -> None:
+async def test_the_end_cuts_a_preparation_off_and_the_next_start_begins_another() -> None:
     preparation = Preparation()
     preparation.goes_on.clear()
-    readiness = Readiness(preparation)
+    readiness = started(preparation)
     waiting = asyncio.create_task(readiness.ensure())
     await preparation.has_begun.wait()
     async with asyncio.timeout(60):
@@ -163,10 +170,26 @@ async def test_the_end_cuts_a_preparation_off_and_the_next_use_begins_another() 
     await asyncio.wait({waiting})
     assert waiting.cancelled() or waiting.exception()
     preparation.goes_on.set()
+    for _ in range(2):
+        readiness.start()
+        await readiness.ensure()
+        await readiness.end()
+    assert preparation.begun == 3
+
+
+async def test_a_database_is_used_between_its_start_and_its_end() -> None:
+    preparation = Preparation()
+    readiness = Readiness(preparation)
+    for use in (readiness.ensure, readiness.prepare):
+        with pytest.raises(NotRunning):
+            await use()
+    readiness.start()
     await readiness.ensure()
     await readiness.end()
-    await readiness.ensure()
-    assert preparation.begun == 3
+    for use in (readiness.ensure, readiness.prepare):
+        with pytest.raises(NotRunning):
+            await use()
+    assert preparation.begun == 1
 
 
 def in_a_loop_of_its_own(use: Callable[[], object]) -> BaseException | None:
@@ -193,14 +216,19 @@ def test_a_database_is_prepared_again_in_another_event_loop_and_belongs_to_one_a
         begun += 1
 
     readiness = Readiness(prepare)
-    assert in_a_loop_of_its_own(readiness.ensure) is None
-    assert in_a_loop_of_its_own(readiness.ensure) is None
+
+    async def start_and_use() -> None:
+        readiness.start()
+        await readiness.ensure()
+
+    assert in_a_loop_of_its_own(start_and_use) is None
+    assert isinstance(in_a_loop_of_its_own(readiness.ensure), NotRunning)
+    assert in_a_loop_of_its_own(start_and_use) is None
     assert begun == 2
 
-    async def use_it_while_this_loop_runs() -> BaseException | None:
-        await readiness.ensure()
-        return await asyncio.to_thread(in_a_loop_of_its_own, readiness.ensure)
+    async def use_it_while_this_loop_runs() -> list[BaseException | None]:
+        await start_and_use()
+        return [await asyncio.to_thread(in_a_loop_of_its_own, use) for use in (readiness.ensure, start_and_use)]
 
-    error = asyncio.run(use_it_while_this_loop_runs())
-    assert isinstance(error, StoreUnavailable)
-    assert error.reason == "the database is in use in another event loop of this process"
+    errors = asyncio.run(use_it_while_this_loop_runs())
+    assert [type(error) for error in errors] == [WrongEventLoop, WrongEventLoop]

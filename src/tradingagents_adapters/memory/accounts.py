@@ -2,13 +2,22 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from datetime import datetime
 from itertools import count
+from typing import Self
 
 from tradingagents_core.domain.accounts import User
-from tradingagents_core.errors import EmailTaken, UserNotFound
-from tradingagents_core.ports import AccountStore, AccountView, AccountWork, UserReader, UserRepository
+from tradingagents_core.errors import BlockEnded, BlockFailed, EmailTaken, UserNotFound
+from tradingagents_core.ports import (
+    AccountStore,
+    AccountView,
+    AccountWork,
+    Blocks,
+    Lifetime,
+    UserReader,
+    UserRepository,
+)
 
 
 class _Users:
@@ -51,45 +60,90 @@ class _MemoryRepository(UserRepository):
 
     def __init__(self, users: _Users, user: User) -> None:
         self._users = users
-        self.user = user
+        self._user = user
+        self._has_failed = False
+        self._has_ended = False
 
     async def get(self, user_id: int) -> User:
-        if user_id != self.user.id:
+        if self._has_ended:
+            raise BlockEnded
+        if user_id != self._user.id:
             raise UserNotFound(user_id)
-        return self.user
+        return self._user
 
     async def replace(self, user: User) -> None:
         await self.get(user.id)
-        self._users.check_email(user.id, user.email)
-        self.user = user
+        try:
+            self._users.check_email(user.id, user.email)
+        except EmailTaken:
+            self._has_failed = True
+            raise
+        self._user = user
+
+    def end(self) -> None:
+        """Refuse every further use."""
+        self._has_ended = True
+
+    def commit(self) -> None:
+        """Store the user's state.
+
+        Raises:
+            BlockFailed: a change was refused, and the block has caught the error.
+        """
+        if self._has_failed:
+            raise BlockFailed
+        self._users.put(self._user)
 
 
 class MemoryAccountStore(AccountStore):
-    """Stores accounts in memory, for one event loop. Changes run one at a time."""
+    """Stores accounts in memory, for one event loop. Changes run one at a time.
+
+    The first use starts the store. A block `async with store:` is not needed, but ends the store.
+    """
 
     def __init__(self) -> None:
+        self._lifetime = Lifetime(starts_by_itself=True)
+        self._blocks = Blocks()
         self._users = _Users()
         self._ids = count(1)
         self._writing = asyncio.Lock()
         self._view = AccountView(_MemoryReader(self._users))
 
-    def read(self) -> AbstractAsyncContextManager[AccountView]:
-        return nullcontext(self._view)
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._lifetime.end()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AccountView]:
+        self._lifetime.check()
+        yield self._view
 
     @asynccontextmanager
     async def write(self, user_id: int) -> AsyncIterator[AccountWork]:
-        async with self._writing:
+        async with self._one_writer():
             user = self._users.by_id.get(user_id)
             if user is None:
                 raise UserNotFound(user_id)
             repository = _MemoryRepository(self._users, user)
-            yield AccountWork(repository)
-            self._users.put(repository.user)
+            try:
+                yield AccountWork(repository)
+            finally:
+                repository.end()
+            repository.commit()
 
     async def add_user(self, *, email: str, password_hash: str, at: datetime) -> User:
-        async with self._writing:
+        async with self._one_writer():
             user_id = next(self._ids)
             self._users.check_email(user_id, email)
             user = User(id=user_id, email=email, password_hash=password_hash, created_at=at, updated_at=at)
             self._users.put(user)
         return user
+
+    @asynccontextmanager
+    async def _one_writer(self) -> AsyncIterator[None]:
+        self._lifetime.check()
+        with self._blocks.entered():
+            async with self._writing:
+                yield

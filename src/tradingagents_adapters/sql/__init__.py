@@ -13,15 +13,15 @@ from tradingagents_adapters.sql.sqlite import file_of
 __all__ = ["DataWouldBeDropped", "migrate", "open_checked_database", "open_database"]
 
 
-def open_database(options: DatabaseOptions, check: Check | None = None) -> Database:
+def open_database(options: DatabaseOptions, check: Check | None = None, *, starts_by_itself: bool = False) -> Database:
     """The database of these options. The first use connects, and runs the `check` before anything else."""
     driver = AiosqliteDriver(file_of(options)) if options.is_sqlite else AsyncpgDriver(options)
-    return Database(driver, echo=options.echo, check=check)
+    return Database(driver, echo=options.echo, check=check, starts_by_itself=starts_by_itself)
 
 
-def open_checked_database(options: DatabaseOptions, *, migrates: bool) -> Database:
+def open_checked_database(options: DatabaseOptions, *, migrates: bool, starts_by_itself: bool = False) -> Database:
     """The database of these options. The first use checks the schema; with `migrates` it migrates an older schema."""
-    return open_database(options, _SchemaCheck(options, migrates=migrates))
+    return open_database(options, _SchemaCheck(options, migrates=migrates), starts_by_itself=starts_by_itself)
 
 
 async def migrate(options: DatabaseOptions, *, to: str | None = None, may_drop: bool = False) -> None:

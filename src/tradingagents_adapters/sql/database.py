@@ -17,9 +17,9 @@ from tradingagents_adapters.sql.connection import Compiler, Connection
 from tradingagents_adapters.sql.drivers.driver import Driver, Row
 from tradingagents_adapters.sql.errors import SessionEnded, Translated
 from tradingagents_adapters.sql.readiness import Readiness
-from tradingagents_adapters.sql.shielding import shielded
 from tradingagents_adapters.sql.transaction import RowLock, Transaction
 from tradingagents_core.errors import StoreUnavailable
+from tradingagents_core.ports import Blocks, shielded
 
 _LOGGER: Final = "sqlalchemy.engine.Engine"
 """The logger of the statements that SQLAlchemy runs itself."""
@@ -28,12 +28,19 @@ _log: Final = logging.getLogger(__name__)
 
 
 class Database:
-    """A database. Its first use opens it, and the end of its block closes its connections.
+    """A database. The stores over it can be used inside its block; the end of the block closes its connections.
 
-    The `check` runs before the first use, and again after the database was lost. `echo` turns on the log of statements.
+    The `check` runs before the first statement, and again after the database was lost. `echo` turns on the log of
+    statements. A block without a `check` opens the database on entering, otherwise the first use does. A database that
+    `starts_by_itself` can also be used before its block, for servers that do not report the start.
+
+    Raises:
+        WrongEventLoop: the database is in use in another event loop.
     """
 
-    def __init__(self, driver: Driver, *, echo: bool = False, check: "Check | None" = None) -> None:
+    def __init__(
+        self, driver: Driver, *, echo: bool = False, check: "Check | None" = None, starts_by_itself: bool = False
+    ) -> None:
         self.driver = driver
         self.name = driver.name
         """The path or URL of the database, for people to read: without the password."""
@@ -41,7 +48,9 @@ class Database:
         """SQLAlchemy's name for this kind of database."""
         self.read_time: Callable[[Any], datetime] = driver.read_time
         """Converts a time of a row: the result is aware and in UTC."""
-        self.readiness = Readiness(self._open_and_check)
+        self.blocks = Blocks()
+        """The writing blocks of all stores over this database."""
+        self.readiness = Readiness(self._open_and_check, starts_by_itself=starts_by_itself)
         self.translated = Translated(role=driver.role, lose=self.readiness.lose)
         self.compiler = Compiler(driver.dialect)
         self._log = InstanceLogger(echo, _LOGGER) if echo else None
@@ -49,6 +58,7 @@ class Database:
         self._is_name_logged = False
 
     async def __aenter__(self) -> Self:
+        self.readiness.start()
         if self._check is None:
             await self.readiness.prepare()
         return self
@@ -97,9 +107,11 @@ class Database:
             StoreUnavailable: the database is unavailable or busy, or every connection is in use. Whether the statement
                 was committed is unknown.
             ConstraintBroken: a constraint refused the statement.
+            NestedBlock: the present task has a writing block open.
         """
         await self.readiness.ensure()
-        return await shielded(self._fetch_alone(statement, values, to_write=True))
+        with self.blocks.entered():
+            return await shielded(self._fetch_alone(statement, values, to_write=True))
 
     def transaction(self, *, row: RowLock | None = None) -> Transaction:
         """A transaction to enter. With a `row`, the transaction begins by locking that row."""

@@ -8,6 +8,7 @@ from typing import Final
 
 from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_core.errors import StoreUnavailable
+from tradingagents_core.ports import Lifetime
 
 ENSURE_SECONDS: Final = 4
 """How long a request waits for a running preparation before the request is refused."""
@@ -22,26 +23,39 @@ _log: Final = logging.getLogger(__name__)
 
 
 class Readiness:
-    """Prepares a database before its first use in an event loop, and again after the database was lost.
+    """Prepares a database after its start in an event loop, and again after the database was lost.
 
     One preparation runs at a time, and callers wait for it. The log has one line when the database becomes unavailable,
     one for each further reason that an operator has to resolve, and one when the database can be used again.
     """
 
-    def __init__(self, prepare: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, prepare: Callable[[], Awaitable[None]], *, starts_by_itself: bool = False) -> None:
         self._prepare = prepare
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._is_ready = False
+        self._lifetime = Lifetime(starts_by_itself=starts_by_itself)
+        self._ready_in: asyncio.AbstractEventLoop | None = None
+        """The event loop in which the database is prepared."""
         self._preparing: asyncio.Task[None] | None = None
         self._logged: str | None = None
+
+    def start(self) -> None:
+        """Allow the use in the present event loop, until `end`.
+
+        Raises:
+            WrongEventLoop: the database is in use in another event loop.
+        """
+        self._lifetime.start()
+        self._ready_in = None
 
     async def ensure(self) -> None:
         """Return when the database can be used.
 
         Raises:
+            NotRunning: the database was not started, or has ended.
+            WrongEventLoop: the database was started in another event loop.
             StoreUnavailable: the preparation failed, or takes longer than `ENSURE_SECONDS`.
         """
-        if self._is_ready and self._loop is asyncio.get_running_loop():
+        self._lifetime.check()
+        if self._ready_in is self._lifetime.loop:
             return
         try:
             async with asyncio.timeout(ENSURE_SECONDS):
@@ -53,21 +67,19 @@ class Readiness:
             raise StoreUnavailable(reason=_reason(error), is_logged=True) from error
 
     async def prepare(self) -> None:
-        """Prepare the database, unless it is already prepared in this event loop.
+        """Prepare the database, unless it is already prepared.
 
         Raises:
+            NotRunning: the database was not started, or has ended.
+            WrongEventLoop: the database was started in another event loop.
             ConfigurationError: the schema does not fit this code.
-            StoreUnavailable: the database is unavailable or busy, or in use in another event loop.
+            StoreUnavailable: the database is unavailable or busy.
         """
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            if self._loop is not None and not self._loop.is_closed():
-                raise StoreUnavailable(reason="the database is in use in another event loop of this process")
-            self._loop, self._is_ready, self._preparing = loop, False, None
-        if self._is_ready:
+        self._lifetime.check()
+        if self._ready_in is self._lifetime.loop:
             return
-        if self._preparing is None:
-            self._preparing = loop.create_task(self._prepare_once())
+        if self._preparing is None or self._preparing.get_loop() is not self._lifetime.loop:
+            self._preparing = asyncio.create_task(self._prepare_once())
             # Read the exception, so that asyncio logs none when no caller waits any more.
             self._preparing.add_done_callback(lambda task: task.cancelled() or task.exception())
         # Other callers may wait for the same preparation.
@@ -98,24 +110,24 @@ class Readiness:
 
     def lose(self, reason: str) -> None:
         """Require a new preparation before the next use."""
-        if self._is_ready:
-            self._is_ready = False
+        if self._ready_in is not None:
+            self._ready_in = None
             self._logged = _AWAY
             _log.error("%s. Requests that need the database are answered with 503 until it can be used.", reason)
 
     async def end(self) -> None:
-        """Cancel a running preparation. The next use starts a new one, in any event loop."""
-        if self._preparing is not None and self._loop is asyncio.get_running_loop():
+        """Cancel a running preparation, and refuse every use until the next start, in any event loop."""
+        if self._preparing is not None:
             self._preparing.cancel()
             await asyncio.wait({self._preparing})
-        self._loop = None
+        self._lifetime.end()
 
     async def _prepare_once(self) -> None:
         try:
             await self._prepare()
         finally:
             self._preparing = None
-        self._is_ready = True
+        self._ready_in = asyncio.get_running_loop()
         if self._logged is not None:
             self._logged = None
             _log.info("The database can be used now.")

@@ -1,6 +1,6 @@
 """Owners' strategies in an SQL database: each method of a repository is one round trip."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 from types import TracebackType
@@ -72,9 +72,7 @@ class _SqlStrategyReader(StrategyReader):
             skip=min(skip, INTEGER_MAX),
             limit=limit,
         )
-        read_time = self._database.read_time
-        items = [_strategy(row, owner_id, read_time) for row in rows if row["id"] is not None]
-        return Page(items=items, total=rows[0]["total"] if rows else 0, skip=skip, limit=limit)
+        return _page_of(rows, owner_id, self._database.read_time, skip=skip, limit=limit)
 
 
 class _SqlStrategyRepository(StrategyRepository):
@@ -91,6 +89,10 @@ class _SqlStrategyRepository(StrategyRepository):
         if not rows:
             raise StrategyNotFound(strategy_id)
         return _strategy(rows[0], self._owner_id, self._read_time)
+
+    async def list(self, *, skip: int, limit: int, active_only: bool) -> Page[Strategy]:
+        rows = await self._fetch(_PAGE[active_only], owner_id=self._owner_id, skip=min(skip, INTEGER_MAX), limit=limit)
+        return _page_of(rows, self._owner_id, self._read_time, skip=skip, limit=limit)
 
     async def add(self, content: StrategyContent, *, at: datetime) -> Strategy:
         at = at.astimezone(UTC)
@@ -130,7 +132,7 @@ class _WriteBlock(AbstractAsyncContextManager[StrategyWork]):
 
     async def __aenter__(self) -> StrategyWork:
         transaction = await self._transaction.__aenter__()
-        return StrategyWork(_SqlStrategyRepository(self._owner_id, transaction, self._database))
+        return StrategyWork(self._owner_id, _SqlStrategyRepository(self._owner_id, transaction, self._database))
 
     async def __aexit__(
         self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -155,6 +157,13 @@ class SqlStrategyStore(StrategyStore):
 
 def _insert_owner(owner_id: int) -> str:
     return f"INSERT INTO {owners.name} VALUES ({owner_id:d}, 0, 0) ON CONFLICT DO NOTHING"  # noqa: S608
+
+
+def _page_of(
+    rows: Sequence[Row], owner_id: int, read_time: Callable[[Any], datetime], *, skip: int, limit: int
+) -> Page[Strategy]:
+    items = [_strategy(row, owner_id, read_time) for row in rows if row["id"] is not None]
+    return Page(items=items, total=rows[0]["total"] if rows else 0, skip=skip, limit=limit)
 
 
 def _strategy(row: Row, owner_id: int, read_time: Callable[[Any], datetime]) -> Strategy:

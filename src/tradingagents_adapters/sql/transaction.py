@@ -1,6 +1,6 @@
 """Transactions, which may begin by locking a row, and end once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol, Self
@@ -11,8 +11,8 @@ from tradingagents_adapters.sql.connection import Connection
 from tradingagents_adapters.sql.drivers.driver import Driver, Row
 from tradingagents_adapters.sql.errors import SessionEnded, Translated, is_statement_canceled
 from tradingagents_adapters.sql.readiness import Readiness
-from tradingagents_adapters.sql.shielding import shielded
-from tradingagents_core.errors import StoreUnavailable
+from tradingagents_core.errors import BlockEnded, BlockFailed, StoreUnavailable
+from tradingagents_core.ports import Blocks, shielded
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Connections(Protocol):
     """The part of a database that a transaction needs."""
 
     driver: Driver
+    blocks: Blocks
     readiness: Readiness
     translated: Translated
 
@@ -53,6 +54,7 @@ class Transaction:
         StoreUnavailable: the database is unavailable or busy, every connection is in use, or another transaction keeps
             the row locked. When the error is raised at the end of the block, whether the transaction was committed is
             unknown.
+        NestedBlock: with a row: the present task has a transaction with a row open.
     """
 
     def __init__(
@@ -71,9 +73,11 @@ class Transaction:
         self._connection: Connection | None = None
         self._has_failed = False
         self._has_ended = False
+        self._leave: Callable[[], None] | None = None
 
     async def __aenter__(self) -> Self:
         if self._row is not None:
+            self._leave = self._connections.blocks.enter()
             try:
                 self.has_row = await self.lock_row(self._row)
             except BaseException as error:
@@ -88,19 +92,19 @@ class Transaction:
         """Commit, or roll back because of the error.
 
         Raises:
-            RuntimeError: a statement of the block failed, and the block caught the error. The transaction is rolled
+            BlockFailed: a statement of the block failed, and the block caught the error. The transaction is rolled
                 back: PostgreSQL would roll back without an error, and SQLite would commit half of a change.
         """
         self._has_ended = True
+        if self._leave is not None:
+            self._leave()
         if self._connection is not None:
             ended, self._connection = self._connection, None
             commits = error is None and not self._has_failed
             # Wait even when cancelled, so that the next statement of the caller sees the outcome.
             await shielded(self._end(ended, commits=commits))
         if error is None and self._has_failed:
-            raise RuntimeError(
-                "a statement failed, and the block caught the error: the transaction was rolled back, nothing was kept"
-            )
+            raise BlockFailed
 
     async def lock_row(self, row: RowLock) -> bool:
         """Lock a row until the transaction ends, and return whether the row exists.
@@ -155,7 +159,7 @@ class Transaction:
     async def _begin(self, *first: str) -> tuple[Connection, int]:
         """Acquire a connection, begin, and run these statements. Returns also the row count of the last statement."""
         if self._has_ended:
-            raise RuntimeError("the transaction has ended")
+            raise BlockEnded
         while True:
             self._connection = await self._connections.acquire(to_write=True)
             try:

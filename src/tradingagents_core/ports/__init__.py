@@ -1,4 +1,7 @@
-"""The interfaces that the core needs. Each docstring is a contract that every adapter keeps."""
+"""The interfaces that the core needs. Each docstring is a contract that every adapter keeps.
+
+`Blocks`, `Lifetime` and `shielded` are not interfaces: they help adapters to keep the contracts of stores.
+"""
 
 from tradingagents_core.ports.accounts import (
     AccountStore,
@@ -14,9 +17,9 @@ from tradingagents_core.ports.authentication import (
     LoginQueue,
     TokenService,
 )
-from tradingagents_core.ports.clock import (
-    Clock,
-)
+from tradingagents_core.ports.blocks import Blocks, Lifetime
+from tradingagents_core.ports.clock import Clock
+from tradingagents_core.ports.shielding import shielded
 from tradingagents_core.ports.strategies import (
     StrategyReader,
     StrategyRepository,
@@ -29,8 +32,10 @@ __all__ = [
     "AccountStore",
     "AccountView",
     "AccountWork",
+    "Blocks",
     "Callers",
     "Clock",
+    "Lifetime",
     "LoginFailures",
     "LoginQueue",
     "PasswordHasher",
@@ -42,4 +47,5 @@ __all__ = [
     "TokenService",
     "UserReader",
     "UserRepository",
+    "shielded",
 ]

@@ -32,7 +32,8 @@ class UserReader(ABC):
 class UserRepository(ABC):
     """The user whose row a writing block has locked; reads see the block's own changes.
 
-    After a method has raised an error, the block may not be used any more: the error has to leave the block.
+    Every method may raise `BlockEnded` after the end of the block. An error other than `UserNotFound` has to leave the
+    block: a block that catches the error and ends normally keeps nothing, and raises `BlockFailed`.
     """
 
     @abstractmethod
@@ -71,7 +72,14 @@ class AccountStore(ABC):
     """Stores the users of the service.
 
     Every block and every method may raise `StoreUnavailable`. A cancelled caller leaves nothing half done, locked or
-    open: its block is committed either as a whole or not at all.
+    open: its block is committed either as a whole or not at all. A commit that has begun is shielded from the
+    cancellation (`shielded`): the cancelled caller waits until the commit has ended.
+
+    A store belongs to one event loop. A store with a start and an end can be used between them.
+
+    Raises:
+        NotRunning: the store is used before its start or after its end.
+        WrongEventLoop: the store is used in another event loop.
     """
 
     @abstractmethod
@@ -85,10 +93,14 @@ class AccountStore(ABC):
     def write(self, user_id: int) -> AbstractAsyncContextManager[AccountWork]:
         """A block that is one transaction: a normal end commits every change, an exception rolls every change back.
 
-        The block locks the user's row until it ends: blocks of one user run one after another.
+        The block locks the user's row until it ends: blocks of one user run one after another. The lock is released by
+        the time that the block has ended for its caller. It may be released earlier: as soon as a method has raised an
+        error other than `UserNotFound`, or the caller was cancelled.
 
         Raises:
             UserNotFound: no user has this id, whatever integer the id is; the block is not entered.
+            NestedBlock: the present task has a writing block of this store open, of any user. Other tasks may have
+                blocks open.
         """
 
     @abstractmethod
@@ -99,6 +111,7 @@ class AccountStore(ABC):
 
         Raises:
             EmailTaken: another user has this e-mail.
+            NestedBlock: the present task has a writing block of this store open.
         """
 
 

@@ -38,7 +38,8 @@ class StrategyReader(ABC):
 class StrategyRepository(ABC):
     """The strategies of the owner whose row a writing block has locked; reads see the block's own changes.
 
-    After a method has raised an error, the block may not be used any more: the error has to leave the block.
+    Every method may raise `BlockEnded` after the end of the block. An error other than `StrategyNotFound` has to leave
+    the block: a block that catches the error and ends normally keeps nothing, and raises `BlockFailed`.
     """
 
     @abstractmethod
@@ -50,10 +51,15 @@ class StrategyRepository(ABC):
         """
 
     @abstractmethod
+    async def list(self, *, skip: int, limit: int, active_only: bool) -> Page[Strategy]:
+        """A page of this owner's strategies in their present state, as `StrategyReader.list` describes it."""
+
+    @abstractmethod
     async def add(self, content: StrategyContent, *, at: datetime) -> Strategy:
         """Store a new strategy, created and updated `at`.
 
-        The id is greater than the id of every earlier strategy of this owner, and no other strategy ever had this id.
+        The id is greater than the id of every earlier strategy of this owner, removed strategies included, and no other
+        strategy ever had this id. There may be gaps between ids.
 
         Raises:
             StrategyNameTaken: the owner has a strategy with exactly this name; other owners' strategies do not matter.
@@ -87,8 +93,9 @@ class StrategyView:
 
 @dataclass(frozen=True, slots=True)
 class StrategyWork:
-    """The strategies that a writing block can read and change."""
+    """The strategies that a writing block can read and change: those of one owner."""
 
+    owner_id: int
     strategies: StrategyRepository
 
 
@@ -96,7 +103,14 @@ class StrategyStore(ABC):
     """Stores strategies by owner. An owner is an integer, 1 to `INTEGER_MAX`, and exists as soon as it owns a strategy.
 
     Every block and every method in it may raise `StoreUnavailable`. A cancelled caller leaves nothing half done, locked
-    or open: its block is committed either as a whole or not at all.
+    or open: its block is committed either as a whole or not at all. A commit that has begun is shielded from the
+    cancellation (`shielded`): the cancelled caller waits until the commit has ended.
+
+    A store belongs to one event loop. A store with a start and an end can be used between them.
+
+    Raises:
+        NotRunning: the store is used before its start or after its end.
+        WrongEventLoop: the store is used in another event loop.
     """
 
     @abstractmethod
@@ -113,4 +127,11 @@ class StrategyStore(ABC):
         The block locks the owner's row until it ends: blocks of one owner run one after another, also while the owner
         has no strategy yet. Blocks of different owners do not wait for each other, except in a store that allows one
         writer at a time, such as SQLite. An owner without strategies has an empty list after a block that adds none.
+
+        The lock is released by the time that the block has ended for its caller. It may be released earlier: as soon
+        as a method has raised an error other than `StrategyNotFound`, or the caller was cancelled.
+
+        Raises:
+            NestedBlock: the present task has a writing block of this store open, of any owner. Other tasks may have
+                blocks open.
         """

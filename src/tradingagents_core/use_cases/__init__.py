@@ -1,6 +1,6 @@
 """The use cases of the service, one class each."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from tradingagents_core.ports import (
@@ -11,6 +11,7 @@ from tradingagents_core.ports import (
     LoginQueue,
     PasswordHasher,
     StrategyStore,
+    StrategyWork,
     TokenService,
 )
 from tradingagents_core.use_cases.accounts import AccountUseCases
@@ -27,6 +28,14 @@ class UseCases:
     strategies: StrategyUseCases
     accounts: AccountUseCases
     authentication: AuthenticationUseCases
+
+    def within(self, work: StrategyWork) -> Self:
+        """The same use cases, those about strategies within an open writing block (`StrategyUseCases.within`).
+
+        Those about accounts open blocks of their own, and are refused (`NestedBlock`) where the store does not allow
+        that.
+        """
+        return replace(self, strategies=self.strategies.within(work))
 
     @classmethod
     def over(

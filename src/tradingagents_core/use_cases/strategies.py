@@ -1,13 +1,14 @@
 """Strategies. Callers read and change only their own."""
 
-from dataclasses import dataclass
-from typing import Protocol, Self
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Protocol, Self, TypeVar
 
 from tradingagents_core.domain.authentication import Caller
 from tradingagents_core.domain.page import PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Page
 from tradingagents_core.domain.strategies import Strategy, StrategyChanges, StrategyContent
-from tradingagents_core.errors import InvalidInput
-from tradingagents_core.ports import Clock, StrategyStore
+from tradingagents_core.errors import BlockOfAnotherOwner, InvalidInput
+from tradingagents_core.ports import Clock, StrategyReader, StrategyStore, StrategyView, StrategyWork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +105,51 @@ class DeleteStrategy:
             await work.strategies.remove(strategy_id)
 
 
+class _StoreWithin(StrategyStore):
+    """The store of use cases within an open writing block: each block of a use case is that block."""
+
+    def __init__(self, work: StrategyWork) -> None:
+        self._work = work
+        self._view = StrategyView(_ReaderWithin(work))
+
+    def read(self) -> AbstractAsyncContextManager[StrategyView]:
+        return nullcontext(self._view)
+
+    def write(self, owner_id: int) -> AbstractAsyncContextManager[StrategyWork]:
+        _check_owner(owner_id, self._work)
+        return nullcontext(self._work)
+
+
+class _ReaderWithin(StrategyReader):
+    def __init__(self, work: StrategyWork) -> None:
+        self._work = work
+
+    async def get(self, *, owner_id: int, strategy_id: int) -> Strategy:
+        _check_owner(owner_id, self._work)
+        return await self._work.strategies.get(strategy_id)
+
+    async def list(self, *, owner_id: int, skip: int, limit: int, active_only: bool) -> Page[Strategy]:
+        _check_owner(owner_id, self._work)
+        return await self._work.strategies.list(skip=skip, limit=limit, active_only=active_only)
+
+
+CallT = TypeVar("CallT")
+
+
+def _over(store: StrategyStore, use_case: CallT) -> CallT:
+    """This use case over another store; another function as it is."""
+    match use_case:
+        case ListStrategies() | CreateStrategy() | GetStrategy() | UpdateStrategy() | DeleteStrategy():
+            return replace(use_case, store=store)
+        case _:
+            return use_case
+
+
+def _check_owner(owner_id: int, work: StrategyWork) -> None:
+    if owner_id != work.owner_id:
+        raise BlockOfAnotherOwner(work.owner_id)
+
+
 class ListStrategiesCall(Protocol):
     """How `ListStrategies` is called."""
 
@@ -145,6 +191,26 @@ class StrategyUseCases:
     get: GetStrategyCall
     update: UpdateStrategyCall
     delete: DeleteStrategyCall
+
+    def within(self, work: StrategyWork) -> Self:
+        """These use cases within an open writing block: what they change is committed or rolled back with the block.
+
+        Callers are the owner of the block, whose changes in the block they read. A function of yours in the place of a
+        use case stays as it is.
+
+        Raises:
+            BlockOfAnotherOwner: a use case is called for another owner than that of the block.
+            BlockEnded: a use case is called after the end of the block.
+        """
+        store = _StoreWithin(work)
+        return replace(
+            self,
+            list=_over(store, self.list),
+            create=_over(store, self.create),
+            get=_over(store, self.get),
+            update=_over(store, self.update),
+            delete=_over(store, self.delete),
+        )
 
     @classmethod
     def over(cls, *, store: StrategyStore, clock: Clock) -> Self:

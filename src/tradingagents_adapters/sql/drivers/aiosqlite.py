@@ -17,9 +17,9 @@ from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.sql.drivers.driver import Driver, DriverConnection, Row, Statement
 from tradingagents_adapters.sql.errors import DatabaseLost
 from tradingagents_adapters.sql.row_queue import acquire_within
-from tradingagents_adapters.sql.shielding import shielded
 from tradingagents_adapters.sql.sqlite import Files, check_files, create_file, file_id_of
 from tradingagents_core.errors import StoreUnavailable
+from tradingagents_core.ports import shielded
 
 BUSY_SECONDS: Final = 5
 """How long a statement waits for locks of other processes, and a writer for other writers of this process."""

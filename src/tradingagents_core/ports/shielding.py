@@ -1,4 +1,4 @@
-"""Shielding from cancellation."""
+"""Shielding from cancellation, for the commits of stores."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -8,7 +8,11 @@ T = TypeVar("T")
 
 
 async def shielded(work: Awaitable[T]) -> T:
-    """Wait until `work` has ended. A cancellation during the wait is raised only then."""
+    """Wait until `work` has ended, and return its result.
+
+    A cancellation of the caller does not reach `work`, and is raised only when `work` has ended. So the next statement
+    of the caller sees the outcome.
+    """
     task = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(task)
