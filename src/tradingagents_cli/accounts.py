@@ -74,11 +74,10 @@ def activate_user(email: Email) -> None:
 def _run(work: Callable[[AccountUseCases], Awaitable[T]], *, says_database: bool = True) -> T:
     """Run use cases on the configured database. Its schema is migrated or checked first."""
     settings = load_settings(AccountSettings)
-    container = Container(settings=settings)
 
     async def work_while_running() -> T:
-        async with running(container):
-            return await work(container.account_use_cases())
+        async with running(Container(options=settings.core)) as core:
+            return await work(core.accounts)
 
     done = asyncio.run(work_while_running())
     if says_database:

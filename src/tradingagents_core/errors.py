@@ -202,6 +202,13 @@ class BlockOfAnotherOwner(Misuse):
         self.owner_id = owner_id
 
 
+class KeyMissing(Misuse):
+    """A core without a key was asked to issue or verify a token."""
+
+    def __init__(self) -> None:
+        super().__init__("This core has no key for tokens: pass `secret_key`, or `tokens` of your own")
+
+
 def explained(error: Exception) -> str:
     """The text of an error for operators, with the reason if a dependency is unavailable."""
     if not isinstance(error, Unavailable):

@@ -32,7 +32,7 @@ def _configured_app() -> FastAPI:
     except ConfigurationError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(BOOT_FAILED)
-    container = Container(settings=settings)
+    container = Container(options=settings.core)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
@@ -31,12 +32,13 @@ from pydantic_settings import (
 )
 from sqlalchemy.engine import URL, make_url
 
-from tradingagents_adapters.argon2_passwords import MEMORY_KIB_MIN, PARALLELISM_MIN, THREADS, TIME_COST_MIN
+from tradingagents_adapters.argon2_passwords import MEMORY_KIB_MIN, PARALLELISM_MIN, TIME_COST_MIN
 from tradingagents_adapters.database_url import read_database_url
 from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.files import own_user, owner
 from tradingagents_adapters.jwt_tokens import KEY_MIN_BYTES, LIFETIME_MAX
 from tradingagents_adapters.sql.options import DatabaseOptions
+from tradingagents_service.options import CoreOptions
 
 _STANDARD_PORTS: Final = {"http": 80, "https": 443}
 
@@ -166,6 +168,14 @@ class DatabaseSettings(BaseSettings):
         return init_settings, env_settings, dotenv_settings
 
     @property
+    def core(self) -> CoreOptions:
+        """The options of the core."""
+        return CoreOptions(
+            database=self.database,
+            migrates=self.database.is_sqlite if self.migrate_on_start is None else self.migrate_on_start,
+        )
+
+    @property
     def database(self) -> DatabaseOptions:
         """The options of the SQL adapters."""
         return DatabaseOptions(
@@ -179,20 +189,25 @@ class DatabaseSettings(BaseSettings):
             pgbouncer=self.database_pgbouncer,
         )
 
-    @property
-    def migrates_on_start(self) -> bool:
-        """Whether a start migrates the schema."""
-        return self.database.is_sqlite if self.migrate_on_start is None else self.migrate_on_start
-
 
 class AccountSettings(DatabaseSettings):
     """The settings of commands that also hash and verify passwords."""
 
-    password_hash_memory_kib: Annotated[int, Field(ge=MEMORY_KIB_MIN, le=4 * 1024 * 1024)] = MEMORY_KIB_MIN
-    password_hash_time_cost: Annotated[int, Field(ge=TIME_COST_MIN, le=100)] = TIME_COST_MIN
-    password_hash_parallelism: Annotated[int, Field(ge=PARALLELISM_MIN, le=64)] = PARALLELISM_MIN
-    password_hash_threads: Annotated[int, Field(ge=1, le=64)] = THREADS
+    password_hash_memory_kib: Annotated[int, Field(ge=MEMORY_KIB_MIN, le=4 * 1024 * 1024)] = CoreOptions.hash_memory_kib
+    password_hash_time_cost: Annotated[int, Field(ge=TIME_COST_MIN, le=100)] = CoreOptions.hash_time_cost
+    password_hash_parallelism: Annotated[int, Field(ge=PARALLELISM_MIN, le=64)] = CoreOptions.hash_parallelism
+    password_hash_threads: Annotated[int, Field(ge=1, le=64)] = CoreOptions.hash_threads
     """Passwords that a process hashes at once."""
+
+    @property
+    def core(self) -> CoreOptions:
+        return replace(
+            super().core,
+            hash_memory_kib=self.password_hash_memory_kib,
+            hash_time_cost=self.password_hash_time_cost,
+            hash_parallelism=self.password_hash_parallelism,
+            hash_threads=self.password_hash_threads,
+        )
 
 
 class Settings(AccountSettings):
@@ -201,7 +216,7 @@ class Settings(AccountSettings):
     jwt_secret_key: SecretStr
     jwt_algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
     jwt_expiration_minutes: Annotated[int, Field(ge=1, le=LIFETIME_MAX // timedelta(minutes=1))] = 30
-    identity_cache_seconds: Annotated[float, Field(ge=0, le=60)] = 5
+    identity_cache_seconds: Annotated[float, Field(ge=0, le=60)] = CoreOptions.identity_cache_seconds
     """How long a process caches an authenticated caller; 0 disables the cache."""
     cors_origins: Annotated[list[Annotated[str, AfterValidator(_origin)]], NoDecode, _Listed] = ["*"]
     """The origins whose pages may read responses; `*` stands for all."""
@@ -212,6 +227,16 @@ class Settings(AccountSettings):
     """The addresses or networks of proxies whose `X-Forwarded-For` is trusted."""
     root_path: Annotated[str, AfterValidator(_path_prefix)] = ""
     """The prefix that a proxy strips from request paths; empty if there is no prefix."""
+
+    @property
+    def core(self) -> CoreOptions:
+        return replace(
+            super().core,
+            secret_key=self.jwt_secret_key.get_secret_value(),
+            algorithm=self.jwt_algorithm,
+            token_lifetime=timedelta(minutes=self.jwt_expiration_minutes),
+            identity_cache_seconds=self.identity_cache_seconds,
+        )
 
     @model_validator(mode="after")
     def _credentials_are_for_named_origins(self) -> Self:

@@ -59,7 +59,8 @@ def database(direct: Database, pooled: Databases) -> Database:
 @asynccontextmanager
 async def opened(database: Database) -> AsyncIterator[Stores]:
     """The stores as the service opens them behind pgbouncer."""
-    container = Container(settings=DatabaseSettings(database_url=database.setting, database_pgbouncer=True))
+    settings = DatabaseSettings(database_url=database.setting, database_pgbouncer=True)
+    container = Container(options=settings.core)
     async with container.database():
         yield Stores(container.strategies(), container.accounts())
 

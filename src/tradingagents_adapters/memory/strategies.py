@@ -144,12 +144,13 @@ class _MemoryRepository(StrategyRepository):
 class MemoryStrategyStore(StrategyStore):
     """Stores strategies in memory, for one event loop.
 
-    The first use starts the store. A block `async with store:` is not needed, but ends the store.
+    The first use starts the store. A block `async with store:` is not needed, but ends the store. Stores that share
+    `blocks` refuse nested blocks like stores over one database.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, blocks: Blocks | None = None) -> None:
         self._lifetime = Lifetime(starts_by_itself=True)
-        self._blocks = Blocks()
+        self._blocks = blocks or Blocks()
         self._owners: dict[int, _Owner] = {}
         self._ids = count(1)
         self._rows: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()

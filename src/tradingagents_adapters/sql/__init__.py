@@ -10,7 +10,7 @@ from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.revision import check_schema, find_revision, has_newer_schema
 from tradingagents_adapters.sql.sqlite import file_of
 
-__all__ = ["DataWouldBeDropped", "migrate", "open_checked_database", "open_database"]
+__all__ = ["DataWouldBeDropped", "Database", "migrate", "open_checked_database", "open_database"]
 
 
 def open_database(options: DatabaseOptions, check: Check | None = None, *, starts_by_itself: bool = False) -> Database:

@@ -149,6 +149,8 @@ class Transaction:
                 raise
 
     async def _ensure_ready(self) -> None:
+        if self._has_ended:
+            raise BlockEnded
         if self._is_checked:
             await self._connections.readiness.ensure()
 
@@ -158,8 +160,6 @@ class Transaction:
 
     async def _begin(self, *first: str) -> tuple[Connection, int]:
         """Acquire a connection, begin, and run these statements. Returns also the row count of the last statement."""
-        if self._has_ended:
-            raise BlockEnded
         while True:
             self._connection = await self._connections.acquire(to_write=True)
             try:

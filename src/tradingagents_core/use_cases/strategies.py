@@ -191,6 +191,8 @@ class StrategyUseCases:
     get: GetStrategyCall
     update: UpdateStrategyCall
     delete: DeleteStrategyCall
+    store: StrategyStore
+    """The store of these use cases. Its blocks are for several use cases in one transaction (`within`)."""
 
     def within(self, work: StrategyWork) -> Self:
         """These use cases within an open writing block: what they change is committed or rolled back with the block.
@@ -210,6 +212,7 @@ class StrategyUseCases:
             get=_over(store, self.get),
             update=_over(store, self.update),
             delete=_over(store, self.delete),
+            store=store,
         )
 
     @classmethod
@@ -221,4 +224,5 @@ class StrategyUseCases:
             get=GetStrategy(store=store),
             update=UpdateStrategy(store=store, clock=clock),
             delete=DeleteStrategy(store=store),
+            store=store,
         )
