@@ -92,7 +92,7 @@ async def test_nothing_is_acknowledged_after_the_file_was_removed(stores: Stores
 
 async def test_a_block_that_began_before_the_file_was_removed_is_not_acknowledged(stores: Stores, file: Path) -> None:
     ann = await add_user(stores.accounts, "ann@example.com")
-    with pytest.raises(StoreUnavailable):  # noqa: PT012 - the block as a whole
+    with pytest.raises(StoreUnavailable):
         async with stores.strategies.write(ann.id) as work:
             await work.strategies.add(StrategyContent(name="a"), at=CREATED)
             remove(file)

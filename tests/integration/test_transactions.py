@@ -148,7 +148,7 @@ async def test_a_caller_learns_that_there_is_no_such_row_and_its_own_error_ends_
     database: Database, round_trips: list[Any]
 ) -> None:
     for _ in range(5):
-        with pytest.raises(NoSuchCounter):  # noqa: PT012 - the block as a whole
+        with pytest.raises(NoSuchCounter):
             async with database.transaction(row=RowLock(counters, 2)) as transaction:
                 if not transaction.has_row:
                     raise NoSuchCounter

@@ -111,6 +111,7 @@ class MemoryAccountStore(AccountStore):
         self._view = AccountView(_MemoryReader(self._users))
 
     async def __aenter__(self) -> Self:
+        self._lifetime.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -158,6 +158,7 @@ class MemoryStrategyStore(StrategyStore):
         self._view = StrategyView(_MemoryReader(self._owners))
 
     async def __aenter__(self) -> Self:
+        self._lifetime.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
