@@ -6,15 +6,14 @@ not possible, the tests are skipped with the reason.
 
 import json
 import os
-import re
 import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
+from npm_tools import install_tools, run_in, succeeded, tool, wants_node
 from processes import CHECKOUT, KEY, SERVE, Machine, Server
 
 EMAIL: Final = "user@example.com"
@@ -22,35 +21,9 @@ PASSWORD: Final = "SecurePassword123"
 
 CLIENTS: Final = Path(__file__).with_name("clients")
 GENERATOR: Final = CHECKOUT / "requirements" / "client-generator.txt"
-LONGEST_SECONDS: Final = 300
-
 # The oldest versions of Node on which openapi-fetch and Redocly run.
 NODE: Final = (18, 0)
 NODE_OF_REDOCLY: Final = (20, 19)
-
-# npm's errors about our own files. All other errors come from the machine or the registry.
-OUR_FAULTS: Final = ("EUSAGE", "EJSONPARSE", "ERESOLVE", "EINTEGRITY")
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def run_in(folder: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a command with the developer's environment, which configures access to the registries."""
-    return subprocess.run(
-        command,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=LONGEST_SECONDS,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-
-
-def succeeded(ended: subprocess.CompletedProcess[str]) -> str:
-    """The output of a command that succeeded."""
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout + ended.stderr
 
 
 @pytest.fixture(scope="module")
@@ -78,29 +51,13 @@ def session_of(server: Server) -> tuple[str, str, str]:
 # TypeScript
 
 
-def node_version() -> tuple[int, int]:
-    if not (node := shutil.which("node")) or not shutil.which("npm"):
-        pytest.skip("there is no node or no npm, which the tools for TypeScript need")
-    printed = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
-    major, minor = re.findall(r"\d+", printed)[:2]
-    return int(major), int(minor)
-
-
-def wants_node(version: tuple[int, int]) -> None:
-    if node_version() < version:
-        pytest.skip(f"node is older than {version[0]}.{version[1]}")
-
-
 @pytest.fixture(scope="module")
 def typescript(tmp_path_factory: pytest.TempPathFactory, document: Path) -> Path:
     """A folder with the tools from npm, the session, and the types that openapi-typescript generates."""
     wants_node(NODE)
     folder = tmp_path_factory.mktemp("npm") / "typescript"
     shutil.copytree(CLIENTS / "typescript", folder)
-    installed = run_in(folder, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-    if installed.returncode and not any(f"code {fault}" in installed.stderr for fault in OUR_FAULTS):
-        pytest.skip(f"npm could not install the tools: {installed.stderr.strip()[-300:]}")
-    succeeded(installed)
+    install_tools(folder)
     shutil.copy(document, folder / "openapi.json")
     return folder
 
@@ -133,10 +90,6 @@ def test_spectral_misses_nothing(typescript: Path) -> None:
     linted = run_in(typescript, tool(typescript, "spectral"), "lint", "openapi.json", *options)
 
     assert json.loads(linted.stdout) == []
-
-
-def tool(folder: Path, name: str) -> Path:
-    return folder / "node_modules" / ".bin" / name
 
 
 # Python
