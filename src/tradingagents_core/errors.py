@@ -17,13 +17,15 @@ class InvalidInput(TradingAgentsError):
     """A value breaks a rule of the domain; nothing was stored.
 
     `field` is the name of the value in the domain, `rule` is a stable identifier for programs, and `message` continues
-    the name ("should not be blank").
+    the name ("should not be blank"). `path` leads to the fault inside a strategy's parameters: the keys of objects and
+    the indexes of arrays, from the outside to the inside. The path is empty for a fault of the whole field.
     """
 
-    def __init__(self, *, field: str, rule: str, message: str) -> None:
+    def __init__(self, *, field: str, rule: str, message: str, path: tuple[str | int, ...] = ()) -> None:
         super().__init__(f"{field} {message}")
         self.field = field
         self.rule = rule
+        self.path = path
 
 
 class AuthenticationFailed(TradingAgentsError):

@@ -87,7 +87,8 @@ def _refused(request: Request, error: TradingAgentsError, lasting: _ThrottledErr
     status = next(STATUSES[family] for family in type(error).__mro__ if family in STATUSES)
     match error:
         case InvalidInput():
-            problem = {"loc": ["body", error.field], "msg": str(error), "type": f"value_error.{error.rule}"}
+            loc = _without_client_text(["body", error.field, *error.path])
+            problem = {"loc": loc, "msg": str(error), "type": f"value_error.{error.rule}"}
             return _answer(request, status, [problem])
         case InvalidToken():
             headers = INVALID_TOKEN

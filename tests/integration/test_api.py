@@ -218,12 +218,20 @@ REFUSED = {
     "surrogate in description": (b'{"name": "a", "description": "\\udfff"}', ["body", "description"]),
     "list as parameters": (b'{"name": "a", "parameters": []}', ["body", "parameters"]),
     "null as parameters": (b'{"name": "a", "parameters": null}', ["body", "parameters"]),
-    "surrogate in parameters": (b'{"name": "a", "parameters": {"a": "\\ud800"}}', ["body", "parameters"]),
+    "surrogate in parameters": (b'{"name": "a", "parameters": {"a": "\\ud800"}}', ["body", "parameters", "a"]),
     "surrogate in a key": (b'{"name": "a", "parameters": {"\\ud800": 1}}', ["body", "parameters"]),
-    "too deep": (b'{"name": "a", "parameters": ' + b'{"a":' * 32 + b"{}" + b"}" * 33, ["body", "parameters"]),
+    "too deep": (
+        b'{"name": "a", "parameters": ' + b'{"a":' * 32 + b"{}" + b"}" * 33,
+        ["body", "parameters", *32 * ["a"]],
+    ),
     "too long": (b'{"name": "a", "parameters": {"a": "' + b"x" * 65_536 + b'"}}', ["body", "parameters"]),
-    "number too large": (b'{"name": "a", "parameters": {"a": 1e400}}', ["body", "parameters"]),
-    "integer too large": (b'{"name": "a", "parameters": {"a": 9223372036854775808}}', ["body", "parameters"]),
+    "number too large": (b'{"name": "a", "parameters": {"a": 1e400}}', ["body", "parameters", "a"]),
+    "integer too large": (b'{"name": "a", "parameters": {"a": 9223372036854775808}}', ["body", "parameters", "a"]),
+    "inside an array": (b'{"name": "a", "parameters": {"a": [1, {"b": 1e400}]}}', ["body", "parameters", "a", 1, "b"]),
+    "inside a key that is no field name": (
+        b'{"name": "a", "parameters": {"a": {"not a name": {"b": 1e400}}}}',
+        ["body", "parameters", "a"],
+    ),
     "text as is_active": (b'{"name": "a", "is_active": "yes"}', ["body", "is_active"]),
     "number as is_active": (b'{"name": "a", "is_active": 1}', ["body", "is_active"]),
     "unknown field": (b'{"name": "a", "colour": "red"}', ["body", "colour"]),
@@ -242,7 +250,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("body", "loc"), REFUSED.values(), ids=REFUSED)
-async def test_what_breaks_a_rule_is_refused_and_not_stored(api: Api, body: bytes, loc: list[str]) -> None:
+async def test_what_breaks_a_rule_is_refused_and_not_stored(api: Api, body: bytes, loc: list[str | int]) -> None:
     stored = (await api.ann.post(STRATEGIES, json={"name": "stored"})).json()
     headers = {"Content-Type": "application/json"}
     answers = [await api.ann.post(STRATEGIES, content=body, headers=headers)]
@@ -351,10 +359,11 @@ async def test_inactive_strategies_are_left_out_when_that_is_asked_for(api: Api,
 
 async def test_all_that_is_wrong_with_a_body_is_said_at_once(api: Api) -> None:
     wrong = {"name": "", "description": 1, "parameters": {"n": 2**63}, "is_active": "yes"}
+    locations = [["body", "name"], ["body", "description"], ["body", "parameters", "n"], ["body", "is_active"]]
     response = await api.ann.post(STRATEGIES, json=wrong)
 
     assert response.status_code == 422
-    assert [problem["loc"] for problem in response.json()["detail"]] == [["body", field] for field in wrong]
+    assert [problem["loc"] for problem in response.json()["detail"]] == locations
 
 
 @pytest.mark.parametrize("query", ["limit=1000", "limit=1", "skip=9223372036854775807", "active_only=false"])

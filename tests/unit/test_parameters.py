@@ -204,3 +204,35 @@ def test_the_limit_counts_bytes_of_compact_json_in_utf_8(character, size):
 
 def test_the_limit_counts_keys_and_numbers_too():
     assert rule_broken_by({str(number): number for number in range(10_000)}) == "too_large"
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ([], ()),
+        ({1: "a"}, ()),
+        ({"\ud800": 1}, ()),
+        ({"a": "x" * PARAMETERS_MAX_BYTES}, ()),
+        ({"a": math.nan}, ("a",)),
+        ({"": {"b/~": [1, [2, "\ud800"]]}}, ("", "b/~", 1, 1)),
+        ({"a": [0, {1: "a"}]}, ("a", 1)),
+        ({"a": [0, {"b": (1,)}]}, ("a", 1, "b")),
+        ({"a": {"good": 1, "first": 2**63, "second": 2**63}}, ("a", "first")),
+        (nested(["["] * PARAMETERS_MAX_DEPTH), ("outer", *[0] * (PARAMETERS_MAX_DEPTH - 1))),
+        (nested(["{"] * PARAMETERS_MAX_DEPTH), ("outer", *["inner"] * (PARAMETERS_MAX_DEPTH - 1))),
+    ],
+)
+def test_the_path_leads_to_the_first_value_that_is_refused(value, path):
+    with pytest.raises(InvalidInput) as refusal:
+        Parameters(value)
+    assert refusal.value.path == path
+
+
+@given(json_objects, st.lists(texts | st.just(0), max_size=8))
+def test_the_path_leads_through_objects_and_arrays_alike(around, path):
+    value: Any = math.inf
+    for part in reversed(path):
+        value = [value] if part == 0 else {**around, part: value}
+    with pytest.raises(InvalidInput) as refusal:
+        Parameters({**around, "start": value})
+    assert refusal.value.path == ("start", *path)

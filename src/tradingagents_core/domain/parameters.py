@@ -32,7 +32,8 @@ class Parameters:
     Raises:
         InvalidInput: `value` is not a JSON object (exactly dict, list, str, int, float, bool and None), is nested
             deeper than `PARAMETERS_MAX_DEPTH` or longer than `PARAMETERS_MAX_BYTES`, or contains a number that is
-            not finite, an integer beyond 64 bits or a lone surrogate.
+            not finite, an integer beyond 64 bits or a lone surrogate. The `path` of the error leads to the first
+            value that is refused; for a refused key, the path leads to the object that has the key.
     """
 
     __slots__ = ("_json",)
@@ -93,10 +94,10 @@ def _check(value: object, depth: int) -> None:
                 if type(key) is not str:
                     _refuse("key_type", "should have text keys only")
                 check_unicode(_FIELD, key)
-                _check(item, depth + 1)
+                _check_part(key, item, depth + 1)
         case list():
-            for item in value:
-                _check(item, depth + 1)
+            for index, item in enumerate(value):
+                _check_part(index, item, depth + 1)
         case str():
             check_unicode(_FIELD, value)
         case int() if not INTEGER_MIN <= value <= INTEGER_MAX:
@@ -105,6 +106,15 @@ def _check(value: object, depth: int) -> None:
             _refuse("finite_number", "should hold finite numbers only")
     if type(value) not in _JSON_TYPES:
         _refuse("json_type", "should hold JSON values only")
+
+
+def _check_part(part: str | int, value: object, depth: int) -> None:
+    """Check the value under a key or index of an object or array."""
+    try:
+        _check(value, depth)
+    except InvalidInput as error:
+        error.path = (part, *error.path)
+        raise
 
 
 def _refuse_too_large() -> NoReturn:

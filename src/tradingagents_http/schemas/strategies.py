@@ -13,6 +13,7 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     StrictBool,
+    ValidationError,
     WithJsonSchema,
     with_config,
 )
@@ -48,7 +49,10 @@ def _parameters(value: object) -> Parameters:
         return Parameters(value)
     except InvalidInput as error:
         # As an error of Pydantic, so that it is reported together with other errors of the body.
-        raise PydanticCustomError(error.rule, "{message}", {"message": str(error)}) from None
+        fault = PydanticCustomError(error.rule, "{message}", {"message": str(error)})
+        raise ValidationError.from_exception_data(
+            error.field, [{"type": fault, "loc": error.path, "input": None}]
+        ) from None
 
 
 StrategyId = Annotated[
