@@ -3,13 +3,29 @@
 The message of an error is written for users, and repeats no input; the facts are attributes.
 """
 
-from typing import Final
+from typing import Any, Final
 
 LASTING_RETRY_SECONDS: Final = 30
 """Seconds until a caller may try again, when an operator has to fix the cause."""
 
 
-class TradingAgentsError(Exception):
+class _Copyable:
+    """An error whose copies and pickles keep its class, text, attributes and notes.
+
+    The constructor is not called again, so that a subclass may have any parameters.
+    """
+
+    args: tuple[Any, ...]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _without_constructor, (type(self), self.args), self.__dict__ or None
+
+
+def _without_constructor(error: type[Exception], args: tuple[Any, ...]) -> Exception:
+    return error.__new__(error, *args)
+
+
+class TradingAgentsError(_Copyable, Exception):
     """Any error that a caller of the core has to expect."""
 
 
@@ -147,7 +163,7 @@ class StoreUnavailable(Unavailable):
         )
 
 
-class Misuse(RuntimeError):
+class Misuse(_Copyable, RuntimeError):
     """A mistake in the program that uses the core. To repeat the call does not help; the program has to be changed.
 
     No `TradingAgentsError`, so that a program that handles refusals does not handle its own mistakes like refusals.

@@ -112,10 +112,12 @@ class DataWouldBeDropped(Exception):
     """A downgrade would drop `tables`: those that hold data, each with its number of rows."""
 
     def __init__(self, tables: Mapping[str, int]) -> None:
-        super().__init__(
-            ", ".join(f"{name} ({rows} {'row' if rows == 1 else 'rows'})" for name, rows in tables.items())
-        )
+        # The argument of the constructor, so that copies and pickles of the error can call the constructor again.
+        super().__init__(tables)
         self.tables = tables
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} ({rows} {'row' if rows == 1 else 'rows'})" for name, rows in self.tables.items())
 
 
 class Translated:
