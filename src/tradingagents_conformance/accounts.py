@@ -12,7 +12,16 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tradingagents_conformance.blocks import BlocksContract
-from tradingagents_conformance.examples import CHANGED, CREATED, FOREIGN_IDS, add_user, exact, refused, repeatable
+from tradingagents_conformance.examples import (
+    CHANGED,
+    CREATED,
+    FOREIGN_IDS,
+    UNUSED_IDS,
+    add_user,
+    exact,
+    refused,
+    repeatable,
+)
 from tradingagents_conformance.histories.accounts import AccountHistories
 from tradingagents_conformance.histories.blocks import LeftOnPurpose
 from tradingagents_conformance.histories.machine import Exploration
@@ -152,7 +161,7 @@ class AccountStoreContract(BlocksContract):
         assert await add_user(store, ann.email) != ann
 
     async def test_another_user_cannot_be_replaced(self, store: AccountStore, ann: User, bob: User) -> None:
-        for user_id in (bob.id, *FOREIGN_IDS):
+        for user_id in (bob.id, *UNUSED_IDS):
             with refused(UserNotFound(user_id)):
                 async with store.write(ann.id) as work:
                     await work.users.replace(replace(ann, id=user_id, email="new@example.com"))

@@ -27,6 +27,9 @@ CHANGED: Final = datetime(2024, 2, 29, 23, 59, 59, 999999, UTC)
 FOREIGN_IDS: Final = (0, -1, 10**6, INTEGER_MAX, INTEGER_MAX + 1, INTEGER_MIN - 1, 10**30)
 """Integers that are no id in a small store. Some of them fit into no database column."""
 
+UNUSED_IDS: Final = tuple(number for number in FOREIGN_IDS if 1 <= number <= INTEGER_MAX)
+"""Those of the `FOREIGN_IDS` that a strategy or user could have."""
+
 
 def _nested(depth: int) -> dict[str, JsonValue]:
     value: dict[str, JsonValue] = {}

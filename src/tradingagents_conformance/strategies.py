@@ -17,6 +17,7 @@ from tradingagents_conformance.examples import (
     CONTENTS,
     CREATED,
     FOREIGN_IDS,
+    UNUSED_IDS,
     add_strategy,
     exact,
     names,
@@ -326,7 +327,7 @@ class StrategyStoreContract(BlocksContract):
     async def test_replacing_a_strategy_that_does_not_exist_creates_none(self, store: StrategyStore) -> None:
         strategy = await add_strategy(store, ANN, "a")
 
-        for strategy_id in FOREIGN_IDS:
+        for strategy_id in UNUSED_IDS:
             with refused(StrategyNotFound(strategy_id)):
                 async with store.write(ANN) as work:
                     await work.strategies.replace(replace(strategy, id=strategy_id, name="b"))
@@ -414,11 +415,12 @@ class StrategyStoreContract(BlocksContract):
         assert (await add_strategy(store, ANN, "b")).id > removed.id
 
     async def test_a_strategy_that_does_not_exist_cannot_be_removed(self, store: StrategyStore) -> None:
-        strategy = await add_strategy(store, ANN, "a")
+        await add_strategy(store, ANN, "a")
 
         for strategy_id in FOREIGN_IDS:
             with refused(StrategyNotFound(strategy_id)):
-                await _remove(store, replace(strategy, id=strategy_id))
+                async with store.write(ANN) as work:
+                    await work.strategies.remove(strategy_id)
         assert await names(store, ANN) == ["a"]
 
     async def test_another_owners_strategy_cannot_be_removed(self, store: StrategyStore) -> None:

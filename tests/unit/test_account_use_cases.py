@@ -75,6 +75,21 @@ def test_an_account_that_breaks_a_rule_is_not_made(world, email, password):
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("operation", ["create", "set_password", "activate", "deactivate"])
+def test_an_email_that_is_not_text_is_refused(world, operation):
+    password = {"password": PASSWORD} if operation in {"create", "set_password"} else {}
+    with pytest.raises(InvalidInput) as refusal:
+        asyncio.run(getattr(world.do.accounts, operation)(email=5, **password))
+    assert (refusal.value.field, refusal.value.rule) == ("email", "string_type")
+
+
+@pytest.mark.parametrize("operation", ["create", "set_password"])
+def test_a_password_that_is_not_text_is_refused(world, operation):
+    with pytest.raises(InvalidInput) as refusal:
+        asyncio.run(getattr(world.do.accounts, operation)(email="ann@example.com", password=None))
+    assert (refusal.value.field, refusal.value.rule) == ("password", "string_type")
+
+
 def test_accounts_are_listed_oldest_first(world):
     async def story() -> None:
         users = [await world.new_user(email) for email in ("zoe@example.com", "ann@example.com", "mia@example.com")]

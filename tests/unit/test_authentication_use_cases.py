@@ -15,6 +15,7 @@ from tradingagents_core.domain.authentication import Caller
 from tradingagents_core.domain.login_throttle import LoginAttempt
 from tradingagents_core.errors import (
     InvalidCredentials,
+    InvalidInput,
     InvalidToken,
     LoginTookTooLong,
     StoreUnavailable,
@@ -360,3 +361,18 @@ def test_a_token_expires(world):
             await world.do.authentication.authenticate(credential=token)
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("field", ["email", "password", "source"])
+def test_a_login_with_a_value_that_is_not_text_is_refused(world, field):
+    arguments = {"email": "ann@example.com", "password": PASSWORD, "source": SOURCE} | {field: 5}
+    with pytest.raises(InvalidInput) as refusal:
+        asyncio.run(world.do.authentication.login(**arguments))
+    assert (refusal.value.field, refusal.value.rule) == (field, "string_type")
+
+
+@pytest.mark.parametrize("credential", [None, b"token", 5])
+def test_a_credential_that_is_not_text_is_refused(world, credential):
+    with pytest.raises(InvalidInput) as refusal:
+        asyncio.run(world.do.authentication.authenticate(credential=credential))
+    assert (refusal.value.field, refusal.value.rule) == ("credential", "string_type")

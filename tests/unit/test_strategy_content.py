@@ -1,5 +1,7 @@
-from dataclasses import FrozenInstanceError
+from collections import OrderedDict
+from dataclasses import FrozenInstanceError, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -201,3 +203,39 @@ def test_a_change_obeys_the_rules_of_new_content(sent, field):
     with pytest.raises(InvalidInput) as refusal:
         STORED.changed(at=NOON, **sent)
     assert refusal.value.field == field
+
+
+@pytest.mark.parametrize("value", [{}, {"fast": 10, "slow": [30, {"z": None}]}])
+def test_a_dict_becomes_parameters(value):
+    assert StrategyContent(name="x", parameters=value).parameters == Parameters(value)
+    assert STORED.changed(at=NOON, parameters=value).parameters == Parameters(value)
+    assert replace(STORED, parameters=value).parameters == Parameters(value)
+
+
+def test_a_dict_of_the_present_parameters_changes_nothing():
+    assert STORED.changed(at=NOON + timedelta(days=1), parameters={"fast": 10}) is STORED
+
+
+@pytest.mark.parametrize("value", [None, [], "{}", 1, OrderedDict(), {"a": object()}])
+def test_parameters_that_are_no_json_object_are_refused(value):
+    for content in (partial(StrategyContent, name="x"), partial(STORED.changed, at=NOON)):
+        with pytest.raises(InvalidInput) as refusal:
+            content(parameters=value)
+        assert refusal.value.field == "parameters"
+
+
+@pytest.mark.parametrize(
+    ("sent", "fault"),
+    [
+        ({"name": 5}, ("name", "string_type")),
+        ({"name": None}, ("name", "string_type")),
+        ({"description": 5}, ("description", "string_type")),
+        ({"is_active": 0}, ("is_active", "bool_type")),
+        ({"is_active": "no"}, ("is_active", "bool_type")),
+        ({"parameters": None}, ("parameters", "dict_type")),
+    ],
+)
+def test_a_change_to_a_value_of_another_type_is_refused(sent, fault):
+    with pytest.raises(InvalidInput) as refusal:
+        STORED.changed(at=NOON, **sent)
+    assert (refusal.value.field, refusal.value.rule) == fault

@@ -18,6 +18,7 @@ from tradingagents_core.errors import (
     StrategyNotFound,
     TradingAgentsError,
 )
+from tradingagents_core.use_cases import StrategyUseCases
 
 # Strategies of two owners: whatever they do, in any order.
 
@@ -371,6 +372,49 @@ def test_a_page_starts_at_0_or_later_and_holds_1_to_1000(world, page, at_fault):
 @pytest.mark.parametrize("page", [{"limit": 1}, {"limit": 1000}, {"skip": 10**30}])
 def test_the_greatest_and_smallest_page_are_taken(world, page):
     assert asyncio.run(world.do.strategies.list(caller=Caller(user_id=1), **page)).items == []
+
+
+CALLER = Caller(user_id=1)
+WRONG = {
+    "caller of get": ("get", {"caller": "me", "strategy_id": 1}, "caller"),
+    "caller of list": ("list", {"caller": 1}, "caller"),
+    "caller of create": ("create", {"caller": None, "content": ALPHA}, "caller"),
+    "caller of update": ("update", {"caller": {"user_id": 1}, "strategy_id": 1, "changes": {}}, "caller"),
+    "caller of delete": ("delete", {"caller": 1, "strategy_id": 1}, "caller"),
+    "id of get": ("get", {"caller": CALLER, "strategy_id": "1"}, "strategy_id"),
+    "id of update": ("update", {"caller": CALLER, "strategy_id": True, "changes": {}}, "strategy_id"),
+    "id of delete": ("delete", {"caller": CALLER, "strategy_id": 1.0}, "strategy_id"),
+    "skip": ("list", {"caller": CALLER, "skip": "0"}, "skip"),
+    "limit": ("list", {"caller": CALLER, "limit": True}, "limit"),
+    "active_only": ("list", {"caller": CALLER, "active_only": "no"}, "active_only"),
+    "content": ("create", {"caller": CALLER, "content": {"name": "Alpha"}}, "content"),
+    "changes": ("update", {"caller": CALLER, "strategy_id": 1, "changes": None}, "changes"),
+    "name": ("update", {"caller": CALLER, "strategy_id": 1, "changes": {"name": 5}}, "name"),
+    "description": ("update", {"caller": CALLER, "strategy_id": 1, "changes": {"description": "\x00"}}, "description"),
+    "parameters": ("update", {"caller": CALLER, "strategy_id": 1, "changes": {"parameters": []}}, "parameters"),
+    "is_active": ("update", {"caller": CALLER, "strategy_id": 1, "changes": {"is_active": "no"}}, "is_active"),
+}
+
+
+@pytest.mark.parametrize(("operation", "arguments", "field"), WRONG.values(), ids=WRONG)
+def test_an_argument_of_another_type_is_refused_before_any_store_is_asked(new_clock, operation, arguments, field):
+    without_store: Any = None
+    use_cases = StrategyUseCases.over(store=without_store, clock=new_clock())
+    with pytest.raises(InvalidInput) as refusal:
+        asyncio.run(getattr(use_cases, operation)(**arguments))
+    assert refusal.value.field == field
+
+
+def test_a_strategy_is_created_and_changed_with_a_dict_of_parameters(world):
+    async def story() -> None:
+        content = StrategyContent(name="Alpha", parameters={"fast": 10})
+        created = await world.do.strategies.create(caller=CALLER, content=content)
+        changed = await world.do.strategies.update(
+            caller=CALLER, strategy_id=created.id, changes={"parameters": {"fast": 20}}
+        )
+        assert (created.parameters, changed.parameters) == (Parameters({"fast": 10}), Parameters({"fast": 20}))
+
+    asyncio.run(story())
 
 
 # At the same time.

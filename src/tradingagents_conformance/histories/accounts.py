@@ -23,6 +23,7 @@ from tradingagents_conformance.histories.blocks import (
     cancel_later,
     overlapping,
     picked,
+    possible,
 )
 from tradingagents_conformance.histories.machine import READS_MEANWHILE, Exploration, Histories
 from tradingagents_conformance.opening import OpenAccountStore
@@ -109,7 +110,7 @@ class ChangeUser(AccountStep):
         block.model.users[block.row_id] = self._changed(block)
 
     def _changed(self, block: AccountBlock) -> Row:
-        user_id = _chosen(self.user, block)
+        user_id = possible(_chosen(self.user, block))
         return block.model.users.get(user_id, block.model.users[block.row_id]) | {"id": user_id} | self.changes
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final, Generic, Self, TypeVar
 from hypothesis import strategies as st
 
 from tradingagents_conformance.examples import FOREIGN_IDS
+from tradingagents_core.domain.parameters import INTEGER_MAX
 from tradingagents_core.errors import TradingAgentsError
 
 
@@ -166,3 +167,8 @@ def cancel_later(task: "asyncio.Task[Any] | None", turns: int, attempt: Attempt 
 def picked(pick: int, given: Sequence[int]) -> int:
     """One of these ids; for a negative pick, an id that was never used."""
     return given[pick % len(given)] if given and pick >= 0 else FOREIGN_IDS[pick % len(FOREIGN_IDS)]
+
+
+def possible(number: int) -> int:
+    """The id, or for an integer that no strategy or user can have as its id, the greatest id, which was never used."""
+    return number if 1 <= number <= INTEGER_MAX else INTEGER_MAX

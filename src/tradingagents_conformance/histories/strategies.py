@@ -22,6 +22,7 @@ from tradingagents_conformance.histories.blocks import (
     Step,
     overlapping,
     picked,
+    possible,
 )
 from tradingagents_conformance.histories.machine import READS_MEANWHILE, Exploration, Histories
 from tradingagents_conformance.opening import OpenStrategyStore
@@ -166,7 +167,7 @@ class ChangeStrategy(StrategyStep):
         block.model.strategies[changed["id"]] = changed
 
     def _changed(self, block: StrategyBlock) -> Row:
-        strategy_id = block.model.strategy_id(block.row_id, self.strategy)
+        strategy_id = possible(block.model.strategy_id(block.row_id, self.strategy))
         return deepcopy(self.content) | {
             "id": strategy_id,
             "owner_id": block.row_id if self.new_owner is None else OWNERS[self.new_owner],

@@ -16,6 +16,8 @@ from hashlib import sha256
 from ipaddress import IPv6Network, ip_network
 from typing import Final, Self
 
+from tradingagents_core.domain.plain_types import plain_int, plain_str, utc_time
+
 FREE_FAILURES_FROM_ONE_SOURCE: Final = 10
 """Failures on one account from one source that cause no wait."""
 
@@ -45,10 +47,19 @@ _NETWORK_PREFIX_LENGTHS: Final = {4: 24, 6: 48}
 
 @dataclass(frozen=True, slots=True)
 class FailureCount:
-    """How many logins have failed under one key, and when the last login failed."""
+    """How many logins have failed under one key, and when the last login failed. The time is converted to UTC.
+
+    Raises:
+        InvalidInput: the count is not an integer; the time has no time zone, or cannot be converted to UTC.
+    """
 
     count: int
     last_at: datetime
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        put(self, "count", plain_int("count", self.count))
+        put(self, "last_at", utc_time("last_at", self.last_at))
 
     def wait(self, *, free: int, now: datetime) -> timedelta:
         """How long the next attempt still has to wait: at most `LONGEST_WAIT`, even if the clock has been set back."""
@@ -88,7 +99,12 @@ class LoginAttempt:
         """The attempt of a source on an account, which need not exist.
 
         A source is an address, or a network that belongs to one client.
+
+        Raises:
+            InvalidInput: the e-mail or the source is not text.
         """
+        email = plain_str("email", email)
+        source = plain_str("source", source)
         return cls(
             account_from_source=_key("both", email, source),
             account=_key("account", email),

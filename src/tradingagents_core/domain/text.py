@@ -32,6 +32,16 @@ def check_unicode(field: str, text: str) -> None:
         raise InvalidInput(field=field, rule="string_unicode", message="should not contain lone surrogates")
 
 
+def check_no_nul(field: str, text: str) -> None:
+    """Refuse NUL, which PostgreSQL cannot store.
+
+    Raises:
+        InvalidInput: the text contains NUL.
+    """
+    if "\x00" in text:
+        raise InvalidInput(field=field, rule="nul_character", message="should not contain NUL")
+
+
 def check_no_control_characters(field: str, text: str) -> None:
     """Refuse control characters (Unicode category Cc), including line breaks and NUL.
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 from tradingagents_core.domain.accounts import User, is_email, new_password, normalize_email
+from tradingagents_core.domain.plain_types import plain_str
 from tradingagents_core.errors import EmailTaken, UserNotFound
 from tradingagents_core.ports import AccountStore, Callers, Clock, PasswordHasher
 
@@ -53,7 +54,7 @@ class SetPassword:
     """Replace a user's password.
 
     Raises:
-        InvalidInput: the password breaks a rule of the domain.
+        InvalidInput: the password breaks a rule of the domain, or the e-mail is not text.
         UserNotFound: no user has this e-mail.
         StoreUnavailable: the store is unavailable or busy; the password may or may not have been stored.
     """
@@ -64,6 +65,7 @@ class SetPassword:
     clock: Clock
 
     async def __call__(self, *, email: str, password: str) -> User:
+        email = plain_str("email", email)
         password = new_password(password)
         found = await _find(self.store, email)
         password_hash = await self.passwords.hash(password)
@@ -77,6 +79,7 @@ class ActivateUser:
     """Let a user log in again.
 
     Raises:
+        InvalidInput: the e-mail is not text.
         UserNotFound: no user has this e-mail.
         StoreUnavailable: the store is unavailable or busy; the change may or may not have been stored.
     """
@@ -97,6 +100,7 @@ class DeactivateUser:
     Another process that caches callers refuses the tokens when its cache entries expire.
 
     Raises:
+        InvalidInput: the e-mail is not text.
         UserNotFound: no user has this e-mail.
         StoreUnavailable: the store is unavailable or busy; the change may or may not have been stored.
     """
@@ -111,7 +115,7 @@ class DeactivateUser:
 
 
 async def _find(store: AccountStore, email: str) -> User:
-    address = email.lower()
+    address = plain_str("email", email).lower()
     if is_email(address):
         async with store.read() as view:
             user = await view.users.find_by_email(address)

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, Self
 from tradingagents_core.domain.accounts import User, is_email, normalize_password
 from tradingagents_core.domain.authentication import Caller, IssuedToken
 from tradingagents_core.domain.login_throttle import FailureCount, LoginAttempt
+from tradingagents_core.domain.plain_types import plain_str
 from tradingagents_core.errors import (
     InvalidCredentials,
     InvalidToken,
@@ -59,6 +60,7 @@ class Login:
     `DECISION_SECONDS`, `WRITE_SECONDS`, and half a second for everything else.
 
     Raises:
+        InvalidInput: the e-mail, the password or the source is not text.
         TooManyAttempts: too many logins have failed for this account or from this source, or too many are under way
             (`login_throttle`).
         InvalidCredentials: unknown e-mail, wrong password or inactive user; all three take the same work.
@@ -77,7 +79,7 @@ class Login:
     """Writes that go on after their logins have returned."""
 
     async def __call__(self, *, email: str, password: str, source: str) -> IssuedToken:
-        email = email.lower()
+        email = plain_str("email", email).lower()
         password = normalize_password(password)
         attempt = LoginAttempt.of(email=email, source=source)
         deadline = asyncio.get_running_loop().time() + DECISION_SECONDS
@@ -202,6 +204,7 @@ class Authenticate:
     """Find the caller with this credential, such as the token of a login.
 
     Raises:
+        InvalidInput: the credential is not text.
         InvalidToken: no caller may use the service with this credential.
         StoreUnavailable: the store is unavailable or busy.
     """
@@ -209,7 +212,7 @@ class Authenticate:
     callers: Callers
 
     async def __call__(self, *, credential: str) -> Caller:
-        caller = await self.callers.find(credential)
+        caller = await self.callers.find(plain_str("credential", credential))
         if caller is None:
             raise InvalidToken
         return caller

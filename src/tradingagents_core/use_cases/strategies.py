@@ -6,7 +6,8 @@ from typing import Protocol, Self, TypeVar
 
 from tradingagents_core.domain.authentication import Caller
 from tradingagents_core.domain.page import PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Page
-from tradingagents_core.domain.strategies import Strategy, StrategyChanges, StrategyContent
+from tradingagents_core.domain.plain_types import instance_of, plain_bool, plain_int
+from tradingagents_core.domain.strategies import Strategy, StrategyChanges, StrategyContent, checked_changes
 from tradingagents_core.errors import BlockOfAnotherOwner, InvalidInput
 from tradingagents_core.ports import Clock, StrategyReader, StrategyStore, StrategyView, StrategyWork
 
@@ -16,7 +17,8 @@ class ListStrategies:
     """Read a page of the caller's strategies, oldest first.
 
     Raises:
-        InvalidInput: `skip` is negative, or `limit` is not between 1 and `PAGE_LIMIT_MAX`.
+        InvalidInput: an argument has another type than declared, `skip` is negative, or `limit` is not between 1 and
+            `PAGE_LIMIT_MAX`.
         StoreUnavailable: the store is unavailable or busy.
     """
 
@@ -25,12 +27,16 @@ class ListStrategies:
     async def __call__(
         self, *, caller: Caller, skip: int = 0, limit: int = PAGE_LIMIT_DEFAULT, active_only: bool = False
     ) -> Page[Strategy]:
+        owner_id = _owner_id(caller)
+        skip = plain_int("skip", skip)
+        limit = plain_int("limit", limit)
+        active_only = plain_bool("active_only", active_only)
         if skip < 0:
             raise InvalidInput(field="skip", rule="greater_than_equal", message="should be 0 or more")
         if not 1 <= limit <= PAGE_LIMIT_MAX:
             raise InvalidInput(field="limit", rule="range", message=f"should be 1 to {PAGE_LIMIT_MAX}")
         async with self.store.read() as view:
-            return await view.strategies.list(owner_id=caller.user_id, skip=skip, limit=limit, active_only=active_only)
+            return await view.strategies.list(owner_id=owner_id, skip=skip, limit=limit, active_only=active_only)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +44,7 @@ class CreateStrategy:
     """Store a new strategy for the caller.
 
     Raises:
+        InvalidInput: an argument has another type than declared.
         StrategyNameTaken: the caller has a strategy with this name.
         StoreUnavailable: the store is unavailable or busy; the strategy may or may not have been stored.
     """
@@ -46,7 +53,9 @@ class CreateStrategy:
     clock: Clock
 
     async def __call__(self, *, caller: Caller, content: StrategyContent) -> Strategy:
-        async with self.store.write(caller.user_id) as work:
+        owner_id = _owner_id(caller)
+        content = instance_of(StrategyContent, "content", content)
+        async with self.store.write(owner_id) as work:
             return await work.strategies.add(content, at=self.clock())
 
 
@@ -55,6 +64,7 @@ class GetStrategy:
     """Read one of the caller's strategies.
 
     Raises:
+        InvalidInput: an argument has another type than declared.
         StrategyNotFound: the caller has no strategy with this id.
         StoreUnavailable: the store is unavailable or busy.
     """
@@ -62,8 +72,10 @@ class GetStrategy:
     store: StrategyStore
 
     async def __call__(self, *, caller: Caller, strategy_id: int) -> Strategy:
+        owner_id = _owner_id(caller)
+        strategy_id = plain_int("strategy_id", strategy_id)
         async with self.store.read() as view:
-            return await view.strategies.get(owner_id=caller.user_id, strategy_id=strategy_id)
+            return await view.strategies.get(owner_id=owner_id, strategy_id=strategy_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +83,9 @@ class UpdateStrategy:
     """Change the given fields of a strategy and keep the others. If no value differs, nothing is stored.
 
     Raises:
+        InvalidInput: an argument has another type than declared, or a change breaks a rule of the domain.
+        TypeError: a change is not a field of `StrategyChanges`, such as the owner.
         StrategyNotFound: the caller has no strategy with this id.
-        InvalidInput: a change breaks a rule of the domain.
         StrategyNameTaken: the caller has another strategy with the new name.
         StoreUnavailable: the store is unavailable or busy; the change may or may not have been stored.
     """
@@ -81,7 +94,10 @@ class UpdateStrategy:
     clock: Clock
 
     async def __call__(self, *, caller: Caller, strategy_id: int, changes: StrategyChanges) -> Strategy:
-        async with self.store.write(caller.user_id) as work:
+        owner_id = _owner_id(caller)
+        strategy_id = plain_int("strategy_id", strategy_id)
+        changes = checked_changes(changes)
+        async with self.store.write(owner_id) as work:
             strategy = await work.strategies.get(strategy_id)
             changed = strategy.changed(at=self.clock(), **changes)
             if changed is not strategy:
@@ -94,6 +110,7 @@ class DeleteStrategy:
     """Remove one of the caller's strategies for good.
 
     Raises:
+        InvalidInput: an argument has another type than declared.
         StrategyNotFound: the caller has no strategy with this id.
         StoreUnavailable: the store is unavailable or busy; the strategy may or may not have been removed.
     """
@@ -101,8 +118,14 @@ class DeleteStrategy:
     store: StrategyStore
 
     async def __call__(self, *, caller: Caller, strategy_id: int) -> None:
-        async with self.store.write(caller.user_id) as work:
+        owner_id = _owner_id(caller)
+        strategy_id = plain_int("strategy_id", strategy_id)
+        async with self.store.write(owner_id) as work:
             await work.strategies.remove(strategy_id)
+
+
+def _owner_id(caller: Caller) -> int:
+    return instance_of(Caller, "caller", caller).user_id
 
 
 class _StoreWithin(StrategyStore):
