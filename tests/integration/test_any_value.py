@@ -118,6 +118,23 @@ def test_a_new_strategy_comes_back_as_it_was_given_or_is_refused(open_memory_sto
 
 
 @many_stores
+@given(at=anything)
+@example(NAIVE)
+def test_a_new_strategy_and_a_new_user_have_the_time_that_was_given_or_are_refused(
+    open_memory_stores, open_sqlite_stores, at
+):
+    async def added(stores: Stores) -> Any:
+        async with stores.strategies.write(1) as work:
+            return (await work.strategies.add(StrategyContent(name="a"), at=at)).created_at
+
+    async def registered(stores: Stores) -> Any:
+        return (await stores.accounts.add_user(email="ann@example.com", password_hash="hash", at=at)).created_at
+
+    check([open_memory_stores, open_sqlite_stores], added, "at", at)
+    check([open_memory_stores, open_sqlite_stores], registered, "at", at)
+
+
+@many_stores
 @given(field=st.sampled_from([*CONTENT, *TIMES]), value=anything)
 @example("updated_at", NAIVE)
 @example("created_at", datetime.min.replace(tzinfo=UTC))

@@ -8,6 +8,7 @@ from itertools import count
 from typing import Self
 
 from tradingagents_core.domain.accounts import User
+from tradingagents_core.domain.plain_types import utc_time
 from tradingagents_core.errors import BlockEnded, BlockFailed, EmailTaken, UserNotFound
 from tradingagents_core.ports import (
     AccountStore,
@@ -136,6 +137,7 @@ class MemoryAccountStore(AccountStore):
             repository.commit()
 
     async def add_user(self, *, email: str, password_hash: str, at: datetime) -> User:
+        at = utc_time("at", at)
         async with self._one_writer():
             user_id = next(self._ids)
             self._users.check_email(user_id, email)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from tradingagents_core.domain.login_throttle import FailureCount
+from tradingagents_core.domain.plain_types import utc_time
 from tradingagents_core.ports import LoginFailures
 
 FAILURE_COUNTS_MAX: Final = 100_000
@@ -27,6 +28,7 @@ class MemoryLoginFailures(LoginFailures):
         return {key: self._counts[key] for key in keys if key in self._counts}
 
     async def add(self, keys: Sequence[str], *, at: datetime) -> None:
+        at = utc_time("at", at)
         for key in keys:
             before = self._counts.pop(key, None)
             goes_on = before is not None and not before.is_forgotten(now=at)

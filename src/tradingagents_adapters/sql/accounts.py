@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import bindparam, insert, select, update
@@ -14,6 +15,7 @@ from tradingagents_adapters.sql.errors import refused_by
 from tradingagents_adapters.sql.tables import unique_constraint, users
 from tradingagents_adapters.sql.transaction import RowLock, Transaction
 from tradingagents_core.domain.accounts import User
+from tradingagents_core.domain.plain_types import utc_time
 from tradingagents_core.errors import EmailTaken, UserNotFound
 from tradingagents_core.ports import AccountStore, AccountView, AccountWork, UserReader, UserRepository
 
@@ -86,16 +88,16 @@ class SqlAccountStore(AccountStore):
             yield AccountWork(_SqlUserRepository(user_id, transaction, self._database.read_time))
 
     async def add_user(self, *, email: str, password_hash: str, at: datetime) -> User:
-        at = at.astimezone(UTC)
+        at = utc_time("at", at)
+        # The database chooses the id. All else is checked before the user is stored.
+        user = User(id=1, email=email, password_hash=password_hash, created_at=at, updated_at=at)
         with refused_by(_EMAIL_UNIQUE, EmailTaken(email)):
-            rows = await self._database.write(
-                _ADD, email=email, password_hash=password_hash, is_active=True, created_at=at, updated_at=at
-            )
-        return User(id=rows[0]["id"], email=email, password_hash=password_hash, created_at=at, updated_at=at)
+            rows = await self._database.write(_ADD, **_columns(user))
+        return replace(user, id=rows[0]["id"])
 
 
 def _user(row: Row, read_time: Callable[[Any], datetime]) -> User:
-    return User(
+    return User.from_store(
         id=row["id"],
         email=row["email"],
         password_hash=row["password_hash"],

@@ -11,6 +11,7 @@ from tradingagents_adapters.sql.database import Database
 from tradingagents_adapters.sql.lists import each_of, is_any_of
 from tradingagents_adapters.sql.tables import login_failures
 from tradingagents_core.domain.login_throttle import FORGOTTEN_AFTER, FailureCount
+from tradingagents_core.domain.plain_types import utc_time
 from tradingagents_core.ports import LoginFailures
 
 
@@ -52,6 +53,7 @@ class SqlLoginFailures(LoginFailures):
         return {row["key"]: FailureCount(count=row["failures"], last_at=last_at(row["last_at"])) for row in rows}
 
     async def add(self, keys: Sequence[str], *, at: datetime) -> None:
+        at = utc_time("at", at)
         if not keys:
             return
         forgotten = at - FORGOTTEN_AFTER

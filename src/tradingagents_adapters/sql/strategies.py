@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from datetime import UTC, datetime
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from tradingagents_adapters.sql.tables import owners, strategies, unique_constra
 from tradingagents_adapters.sql.transaction import RowLock, Transaction
 from tradingagents_core.domain.page import PAGE_LIMIT_DEFAULT, Page
 from tradingagents_core.domain.parameters import INTEGER_MAX, Parameters
+from tradingagents_core.domain.plain_types import utc_time
 from tradingagents_core.domain.strategies import Strategy, StrategyContent
 from tradingagents_core.errors import StrategyNameTaken, StrategyNotFound
 from tradingagents_core.ports import StrategyReader, StrategyRepository, StrategyStore, StrategyView, StrategyWork
@@ -95,7 +96,7 @@ class _SqlStrategyRepository(StrategyRepository):
         return _page_of(rows, self._owner_id, self._read_time, skip=skip, limit=limit)
 
     async def add(self, content: StrategyContent, *, at: datetime) -> Strategy:
-        at = at.astimezone(UTC)
+        at = utc_time("at", at)
         with refused_by(_NAME_UNIQUE, StrategyNameTaken(content.name)):
             rows = await self._fetch(
                 *self._changes.add, of_owner=self._owner_id, **_columns(content), created_at=at, updated_at=at
@@ -168,7 +169,7 @@ def _page_of(
 
 def _strategy(row: Row, owner_id: int, read_time: Callable[[Any], datetime]) -> Strategy:
     strategy_id, name, description, parameters, is_active, created_at, updated_at, *_ = row
-    return Strategy(
+    return Strategy.from_store(
         id=strategy_id,
         owner_id=owner_id,
         name=name,
