@@ -249,7 +249,7 @@ def test_a_url_is_refused_with_its_reason(load: Load, url: str, reason: str) -> 
 def test_a_start_migrates_where_that_is_said_and_else_on_sqlite(
     load: Load, url: str, said: str, migrates: bool
 ) -> None:
-    assert load(DATABASE_URL=url, MIGRATE_ON_START=said).migrates_on_start is migrates
+    assert load(DATABASE_URL=url, MIGRATE_ON_START=said).core.migrates is migrates
 
 
 def test_a_url_that_is_one_already_keeps_its_password(load: Load) -> None:
