@@ -4,9 +4,10 @@ The URL is checked before the first connection. Every error is one line, and rep
 """
 
 import getpass
+import os
 import re
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -99,11 +100,11 @@ _WITHOUT_EFFECT: Final[Mapping[str, Sequence[str]]] = {
 _INSTEAD: Final[Mapping[str, str]] = {
     "hostaddr": "give the address as the host",
     "timeout": "write connect_timeout",
-    "pgbouncer": "set DATABASE_PGBOUNCER",
-    "connection_limit": "set DATABASE_POOL_SIZE",
-    "pool_size": "set DATABASE_POOL_SIZE",
-    "max_overflow": "set DATABASE_POOL_SIZE",
-    "pool_timeout": "set DATABASE_POOL_TIMEOUT",
+    "pgbouncer": "set DATABASE_PGBOUNCER or pgbouncer",
+    "connection_limit": "set DATABASE_POOL_SIZE or pool_size",
+    "pool_size": "set DATABASE_POOL_SIZE or pool_size",
+    "max_overflow": "set DATABASE_POOL_SIZE or pool_size",
+    "pool_timeout": "set DATABASE_POOL_TIMEOUT or pool_timeout",
     "schema": "write options=-csearch_path%3DNAME",
     "currentSchema": "write options=-csearch_path%3DNAME",
     "search_path": "write options=-csearch_path%3DNAME",
@@ -120,8 +121,13 @@ _TLS_IN_DRIVER: Final = (
 )
 """Parameters that asyncpg accepts only in a URL."""
 
-_PASSED_THROUGH: Final = ("target_session_attrs", "passfile", "service", "servicefile", "krbsrvname", "gsslib")
+_CLIENT_FILES: Final = ("passfile", "service", "servicefile")
+"""Parameters about files of PostgreSQL's clients. The driver reads these files beside environment variables."""
+
+_PASSED_THROUGH: Final = (*_CLIENT_FILES, "target_session_attrs", "krbsrvname", "gsslib")
 """Parameters that `asyncpg.connect` accepts under their own names."""
+
+_PORT: Final = 5432
 
 _KEEPALIVES: Final = ("keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout")
 
@@ -130,6 +136,7 @@ _UNENCODED: Final = (
     "as %40, %2F, %3F and %23"
 )
 _EXAMPLE: Final = "postgresql://USER:PASSWORD@HOST/NAME"
+_EXAMPLE_FILE: Final = "sqlite+aiosqlite:///./tradingagents.db"
 
 _AUTHORITY: Final = re.compile(r"[^/?#]*")
 _BRACKETED: Final = re.compile(r"\[(?P<host>[^\[\]]+)\](?::(?P<port>.*))?")
@@ -137,33 +144,40 @@ _BRACKETED: Final = re.compile(r"\[(?P<host>[^\[\]]+)\](?::(?P<port>.*))?")
 Address = tuple[str | None, int | None]
 """A host or the folder of a socket, and a port; None for a part that is not given."""
 
+MakeTls = Callable[[], ssl.SSLContext]
+"""Makes the TLS of a new connection, from the files of the URL as they are then."""
 
-def read_database_url(value: object) -> URL:
+
+def read_database_url(value: object, *, client_settings: bool = False) -> URL:
     """The URL of a supported database, in SQLAlchemy's form and with the driver of this project.
 
+    `client_settings` says whether PostgreSQL's environment variables and files complete the URL.
+
     Raises:
-        ValueError: the URL cannot be used. The message continues the name of the variable.
+        ValueError: the URL cannot be used. The message continues the name of the variable or parameter.
     """
     if isinstance(value, URL):
         _check_driver(value.drivername)
-        return _read_sqlite(value) if value.get_backend_name() == "sqlite" else _checked(PostgresqlUrl.of(value))
+        if value.get_backend_name() == "sqlite":
+            return _read_sqlite(value)
+        return _checked(PostgresqlUrl.of(value), client_settings=client_settings)
     text = str(value).strip()
     if not text:
-        raise ValueError("is empty: set it to the URL of a database, or remove it to use the file tradingagents.db")
+        raise ValueError(f"is empty: set it to the URL of a database, such as {_EXAMPLE} or {_EXAMPLE_FILE}")
     if any(character < " " for character in text):
         raise ValueError("should be one line without tabs or other control characters")
     if text[0] in "\"'":
         raise ValueError("should be written without quotation marks")
     scheme, separator, _ = text.partition("://")
     if not separator:
-        raise ValueError(f"should be a URL such as {_EXAMPLE} or sqlite+aiosqlite:///./tradingagents.db")
+        raise ValueError(f"should be a URL such as {_EXAMPLE} or {_EXAMPLE_FILE}")
     _check_driver(scheme)
     if _DRIVERS[scheme] == _POSTGRESQL:
-        return _checked(PostgresqlUrl.read(text))
+        return _checked(PostgresqlUrl.read(text), client_settings=client_settings)
     try:
         return _read_sqlite(make_url(text))
     except ArgumentError:
-        raise ValueError("should be a URL such as sqlite+aiosqlite:///./tradingagents.db") from None
+        raise ValueError(f"should be a URL such as {_EXAMPLE_FILE}") from None
 
 
 def shown_url(url: URL) -> str:
@@ -188,8 +202,8 @@ def _read_sqlite(url: URL) -> URL:
     return url.set(drivername=_SQLITE)
 
 
-def _checked(read: "PostgresqlUrl") -> URL:
-    read.check()
+def _checked(read: "PostgresqlUrl", *, client_settings: bool) -> URL:
+    read.check(client_settings=client_settings)
     return read.as_url()
 
 
@@ -281,22 +295,34 @@ class PostgresqlUrl:
                 query["port"] = tuple("" if each is None else str(each) for _, each in addresses)
         return URL.create(_POSTGRESQL, self.user, self.password, host, port, self.database, query)
 
-    def check(self) -> None:
+    def check(self, *, client_settings: bool) -> None:
         """Check that a user is known, and that the files of the URL can be read.
 
         Raises:
-            ValueError: a check failed. The message continues the name of the variable.
+            ValueError: a check failed. The message continues the name of the variable or parameter.
         """
-        self._check_tls()
-        if self.user is None and "service" not in self.parameters and not environ.get("PGUSER"):
+        if not client_settings:
+            for name in _CLIENT_FILES:
+                if name in self.parameters:
+                    raise ValueError(
+                        f"has the parameter {name}, which works only with PostgreSQL's environment variables and "
+                        "files: remove it, or pass client_settings=True"
+                    )
+        self._check_tls(client_settings=client_settings)
+        if self.user is not None:
+            return
+        if not client_settings:
+            raise ValueError(f"should name a user: {_EXAMPLE}")
+        if "service" not in self.parameters and not environ.get("PGUSER"):
             try:
                 getpass.getuser()
             except (KeyError, OSError):
                 raise ValueError(f"should name a user: {_EXAMPLE}") from None
 
-    def driver_options(self) -> dict[str, Any]:
+    def driver_options(self, *, client_settings: bool) -> dict[str, Any]:
         """The options of `tradingagents_adapters.sql.postgresql.connect` that the URL sets.
 
+        Without `client_settings` no option is left to the environment variables and files of PostgreSQL's clients.
         `timeout` is in seconds, for all hosts together. `tcp_options` are options of the connection's socket.
         """
         given = self.parameters
@@ -304,10 +330,17 @@ class PostgresqlUrl:
         options |= {"user": self.user, "password": self.password, "database": self.database}
         options["host"] = [host for host, _ in self.addresses]
         options["port"] = [port for _, port in self.addresses]
-        if given.get("sslrootcert") == _SYSTEM:
-            options |= {"ssl": self._system_tls(), "direct_tls": given.get("sslnegotiation") == "direct"}
-        elif tls := {name: given[name] for name in _TLS_IN_DRIVER if name in given}:
-            options["dsn"] = f"postgresql://?{urlencode(tls, quote_via=quote)}"
+        if not client_settings:
+            options = self._complete(options)
+        elif given.get("sslrootcert") == _SYSTEM:
+            options |= {
+                "ssl": self._make_tls(client_settings=True),
+                "direct_tls": given.get("sslnegotiation") == "direct",
+            }
+        else:
+            tls = {name: given[name] for name in _TLS_IN_DRIVER if name in given}
+            if tls:
+                options["dsn"] = f"postgresql://?{urlencode(tls, quote_via=quote)}"
         server_settings = {}
         if name := given.get("application_name") or given.get("fallback_application_name"):
             server_settings["application_name"] = name
@@ -321,6 +354,40 @@ class PostgresqlUrl:
         options["tcp_options"] = self._tcp_options()
         return options
 
+    def _complete(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The options with the driver's defaults, since the driver completes missing options from the environment."""
+        defaults = {
+            "target_session_attrs": "any",
+            "krbsrvname": "postgres",
+            "gsslib": "sspi" if os.name == "nt" else "gssapi",
+        }
+        return {
+            **defaults,
+            **options,
+            "host": options["host"] or [None],
+            "port": [port or _PORT for port in options["port"] or [None]],
+            "password": self.password or "",
+            "database": self.database or self.user,
+            "tls": self._ways_to_encrypt(),
+            "direct_tls": self.parameters.get("sslnegotiation") == "direct",
+        }
+
+    def _ways_to_encrypt(self) -> Sequence[MakeTls | None]:
+        # The authorities of a machine are more than a hundred certificates. Reading them again would delay requests.
+        kept = self._make_tls(client_settings=False) if self.parameters.get("sslrootcert") == _SYSTEM else None
+
+        def make() -> ssl.SSLContext:
+            return kept or self._make_tls(client_settings=False)
+
+        match self._ssl_mode(client_settings=False):
+            case "disable":
+                return [None]
+            case "allow":
+                return [None, make]
+            case "prefer":
+                return [make, None]
+        return [make]
+
     def _tcp_options(self) -> dict[str, int]:
         numbers = {name: int(self.parameters[name]) for name in _KEEPALIVES if name in self.parameters}
         if not numbers and "keepalives" not in self.parameters:
@@ -330,13 +397,17 @@ class PostgresqlUrl:
             name: number for name, number in numbers.items() if number
         }
 
-    def _check_tls(self) -> None:
+    def _ssl_mode(self, *, client_settings: bool) -> str:
+        if self.parameters.get("sslrootcert") == _SYSTEM:
+            return "verify-full"
+        of_clients = environ.get("PGSSLMODE") if client_settings else None
+        return self.parameters.get("sslmode") or of_clients or "prefer"
+
+    def _check_tls(self, *, client_settings: bool) -> None:
         given = self.parameters
-        mode = given.get("sslmode") or environ.get("PGSSLMODE") or "prefer"
-        if given.get("sslrootcert") == _SYSTEM:
-            if given.get("sslmode", "verify-full") != "verify-full":
-                raise ValueError("should have sslmode=verify-full beside sslrootcert=system, or no sslmode")
-            mode = "verify-full"
+        mode = self._ssl_mode(client_settings=client_settings)
+        if given.get("sslrootcert") == _SYSTEM and given.get("sslmode", mode) != mode:
+            raise ValueError("should have sslmode=verify-full beside sslrootcert=system, or no sslmode")
         if given.get("sslnegotiation") == "direct" and mode in ("disable", "allow", "prefer"):
             raise ValueError("should have sslmode=require or stricter beside sslnegotiation=direct")
         least, most = (given.get(f"ssl_{name}_protocol_version") for name in ("min", "max"))
@@ -353,46 +424,76 @@ class PostgresqlUrl:
                 except ssl.SSLError:
                     raise ValueError(f"should have a file in PEM form as {name}: {_shown(files[name])}") from None
         if "sslcert" in files:
-            self._load_client_certificate(context)
-        if mode.startswith("verify") and not (given.get("sslrootcert") or environ.get("PGSSLROOTCERT")):
+            self._check_client_certificate(context, client_settings=client_settings)
+        if not mode.startswith("verify") or given.get("sslrootcert"):
+            return
+        if client_settings:
+            if environ.get("PGSSLROOTCERT"):
+                return
             with suppress(RuntimeError):
                 if (Path.home() / ".postgresql" / "root.crt").exists():
                     return
-            raise ValueError(
-                f"should have sslrootcert=FILE with the certificate authorities for sslmode={mode}, or "
-                "sslrootcert=system for those of this machine"
-            )
+        raise ValueError(
+            f"should have sslrootcert=FILE with the certificate authorities for sslmode={mode}, or "
+            "sslrootcert=system for those of this machine"
+        )
 
-    def _system_tls(self) -> ssl.SSLContext:
-        context = ssl.create_default_context()
-        versions = {name: value.replace(".", "_") for name, value in self.parameters.items() if name.startswith("ssl_")}
-        context.minimum_version = ssl.TLSVersion[versions.get("ssl_min_protocol_version", "TLSv1_2")]
-        if most := versions.get("ssl_max_protocol_version"):
-            context.maximum_version = ssl.TLSVersion[most]
-        # PostgreSQL requires this protocol name (ALPN) for direct TLS.
-        context.set_alpn_protocols(["postgresql"])
-        if revoked := self.parameters.get("sslcrl"):
-            context.load_verify_locations(cafile=revoked)
-            context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
-        if "sslcert" in self.parameters:
-            self._load_client_certificate(context)
-        return context
-
-    def _load_client_certificate(self, context: ssl.SSLContext) -> None:
-        certificate = self.parameters["sslcert"]
-        key = self.parameters.get("sslkey")
-        if key is None:
-            with suppress(RuntimeError, OSError):
-                standard = Path.home() / ".postgresql" / "postgresql.key"
-                key = str(standard) if standard.exists() else None
-        password = self.parameters.get("sslpassword", "")
+    def _check_client_certificate(self, context: ssl.SSLContext, *, client_settings: bool) -> None:
         try:
-            context.load_cert_chain(certificate, key, lambda: password)
+            self._load_client_certificate(context, client_settings=client_settings)
         except (OSError, ValueError):
+            certificate = self.parameters["sslcert"]
+            key = self._client_key(client_settings=client_settings) or certificate
             raise ValueError(
                 f"should have a certificate in PEM form as sslcert, {_shown(certificate)}, and its key as sslkey, "
-                f"{_shown(key or certificate)} (with sslpassword if the key is encrypted)"
+                f"{_shown(key)} (with sslpassword if the key is encrypted)"
             ) from None
+
+    def _load_client_certificate(self, context: ssl.SSLContext, *, client_settings: bool) -> None:
+        password = self.parameters.get("sslpassword", "")
+        key = self._client_key(client_settings=client_settings)
+        context.load_cert_chain(self.parameters["sslcert"], key, lambda: password)
+
+    def _client_key(self, *, client_settings: bool) -> str | None:
+        """The file of the client's key; None for a key in the same file as the certificate."""
+        if "sslkey" in self.parameters or not client_settings:
+            return self.parameters.get("sslkey")
+        with suppress(RuntimeError, OSError):
+            standard = Path.home() / ".postgresql" / "postgresql.key"
+            return str(standard) if standard.exists() else None
+        return None
+
+    def _make_tls(self, *, client_settings: bool) -> ssl.SSLContext:
+        """TLS as the URL describes it.
+
+        Raises:
+            OSError: a file of the URL cannot be read any more.
+        """
+        given, mode = self.parameters, self._ssl_mode(client_settings=client_settings)
+        # `create_default_context` also reads the environment variable SSLKEYLOGFILE.
+        context = ssl.create_default_context() if client_settings else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = mode == "verify-full"
+        authority = given.get("sslrootcert") if mode not in ("allow", "prefer") else None
+        context.verify_mode = ssl.CERT_REQUIRED if authority else ssl.CERT_NONE
+        if authority == _SYSTEM:
+            context.load_default_certs()
+        elif authority:
+            context.load_verify_locations(cafile=authority)
+        if authority and (revoked := given.get("sslcrl")):
+            context.load_verify_locations(cafile=revoked)
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
+        if "sslcert" in given:
+            self._load_client_certificate(context, client_settings=client_settings)
+        context.minimum_version = _tls_version(given.get("ssl_min_protocol_version", "TLSv1.2"))
+        if most := given.get("ssl_max_protocol_version"):
+            context.maximum_version = _tls_version(most)
+        # PostgreSQL requires this protocol name (ALPN) for direct TLS.
+        context.set_alpn_protocols(["postgresql"])
+        return context
+
+
+def _tls_version(name: str) -> ssl.TLSVersion:
+    return ssl.TLSVersion[name.replace(".", "_")]
 
 
 def is_socket(host: str | None) -> bool:

@@ -7,7 +7,6 @@ from typing import Final
 
 from dependency_injector import providers
 
-from tradingagents_adapters.database_url import read_database_url
 from tradingagents_adapters.sql import Database
 from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_core.ports import (
@@ -96,4 +95,4 @@ async def open_core(
 def _database(given: str | DatabaseOptions | Database) -> DatabaseOptions | Database | None:
     if given == MEMORY:
         return None
-    return DatabaseOptions(url=read_database_url(given)) if isinstance(given, str) else given
+    return DatabaseOptions(url=given) if isinstance(given, str) else given

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 from urllib.parse import urlsplit
@@ -37,7 +38,14 @@ from tradingagents_adapters.database_url import read_database_url
 from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.files import own_user, owner
 from tradingagents_adapters.jwt_tokens import KEY_MIN_BYTES, LIFETIME_MAX
-from tradingagents_adapters.sql.options import DatabaseOptions
+from tradingagents_adapters.sql.options import (
+    ANSWER_TIMEOUT,
+    CONNECT_TIMEOUT,
+    POOL_SIZE,
+    POOL_TIMEOUT,
+    STATEMENT_TIMEOUT,
+    DatabaseOptions,
+)
 from tradingagents_service.options import CoreOptions
 
 _STANDARD_PORTS: Final = {"http": 80, "https": 443}
@@ -129,6 +137,7 @@ def _network(text: object, handler: ValidatorFunctionWrapHandler) -> Any:
 
 _Listed: Final = BeforeValidator(_listed)
 _Proxy: Final = WrapValidator(_network)
+_DatabaseUrl: Final = PlainValidator(partial(read_database_url, client_settings=True))
 
 
 class DatabaseSettings(BaseSettings):
@@ -136,15 +145,23 @@ class DatabaseSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, hide_input_in_errors=True)
 
-    database_url: Annotated[URL, NoDecode, PlainValidator(read_database_url), Field(repr=False)] = make_url(
+    database_url: Annotated[URL, NoDecode, _DatabaseUrl, Field(repr=False)] = make_url(
         "sqlite+aiosqlite:///./tradingagents.db"
     )
     sqlalchemy_echo: bool = False
-    database_pool_size: Annotated[int, Field(ge=1, le=1000)] = DatabaseOptions.pool_size
-    database_pool_timeout: Annotated[float, Field(gt=0, le=60)] = DatabaseOptions.pool_timeout
-    database_connect_timeout: Annotated[float, Field(ge=0.1, le=600)] = DatabaseOptions.connect_timeout
-    database_statement_timeout: Annotated[float, Field(ge=0.1, le=3600)] = DatabaseOptions.statement_timeout
-    database_answer_timeout: Annotated[float, Field(ge=0.1, le=3600)] = DatabaseOptions.answer_timeout
+    database_pool_size: Annotated[int, Field(ge=POOL_SIZE.least, le=POOL_SIZE.most)] = DatabaseOptions.pool_size
+    database_pool_timeout: Annotated[float, Field(ge=POOL_TIMEOUT.least, le=POOL_TIMEOUT.most)] = (
+        DatabaseOptions.pool_timeout
+    )
+    database_connect_timeout: Annotated[float, Field(ge=CONNECT_TIMEOUT.least, le=CONNECT_TIMEOUT.most)] = (
+        DatabaseOptions.connect_timeout
+    )
+    database_statement_timeout: Annotated[float, Field(ge=STATEMENT_TIMEOUT.least, le=STATEMENT_TIMEOUT.most)] = (
+        DatabaseOptions.statement_timeout
+    )
+    database_answer_timeout: Annotated[float, Field(ge=ANSWER_TIMEOUT.least, le=ANSWER_TIMEOUT.most)] = (
+        DatabaseOptions.answer_timeout
+    )
     database_pgbouncer: bool = DatabaseOptions.pgbouncer
     migrate_on_start: bool | None = None
     """Whether a start migrates the schema; by default on SQLite only."""
@@ -187,6 +204,7 @@ class DatabaseSettings(BaseSettings):
             statement_timeout=self.database_statement_timeout,
             answer_timeout=self.database_answer_timeout,
             pgbouncer=self.database_pgbouncer,
+            client_settings=True,
         )
 
 

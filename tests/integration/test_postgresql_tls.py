@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import psutil
 import pytest
+from client_settings import misled
 from postgresql import LOOPBACK, Database, PostgresqlServer, eventually, running_pgbouncer, running_server, taken
 from processes import CHECKOUT, KEY, UVICORN, Machine, only_line
 from sqlalchemy import text
@@ -120,30 +121,37 @@ ASKED: Final = text("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
 
 
 async def is_encrypted(setting: str) -> bool:
-    """Whether the connections of the service and of the migrations use TLS."""
-    settings = DatabaseOptions(url=read_database_url(setting))
-    async with open_database(settings) as database:
-        service = bool((await database.read(ASKED))[0]["ssl"])
-    async with connected(settings) as connection:
-        migrations = bool((await connection.execute(ASKED)).scalar_one())
-    assert service == migrations
-    return service
+    """Whether the connections of the service, of an embedder and of the migrations use TLS."""
+    found = set()
+    for client_settings in (True, False):
+        settings = DatabaseOptions(url=setting, client_settings=client_settings)
+        async with open_database(settings) as database:
+            found.add(bool((await database.read(ASKED))[0]["ssl"]))
+        async with connected(settings) as connection:
+            found.add(bool((await connection.execute(ASKED)).scalar_one()))
+    assert len(found) == 1
+    return found.pop()
 
 
 async def refused(setting: str) -> str:
-    """The reason why neither the service nor the migrations can connect."""
-    settings = DatabaseOptions(url=read_database_url(setting))
-    async with open_database(settings) as database:
-        with pytest.raises(StoreUnavailable) as service:
-            await database.read(ASKED)
-    with pytest.raises(StoreUnavailable) as migrations:
-        async with connected(settings):
-            pass
+    """The reason why neither the service, nor an embedder, nor the migrations can connect."""
+    reasons = set()
+    for client_settings in (True, False):
+        settings = DatabaseOptions(url=setting, client_settings=client_settings)
+        async with open_database(settings) as database:
+            with pytest.raises(StoreUnavailable) as refusal:
+                await database.read(ASKED)
+        reasons.add(refusal.value.reason)
+        with pytest.raises(StoreUnavailable) as refusal:
+            async with connected(settings):
+                pass
+        reasons.add(refusal.value.reason)
     # Closing a TLS connection takes some steps of the event loop, which ends with the test.
     await eventually(no_connection_is_open)
-    assert service.value.reason == migrations.value.reason
-    assert len(service.value.reason.splitlines()) == 1
-    return service.value.reason
+    assert len(reasons) == 1, reasons
+    reason = reasons.pop()
+    assert len(reason.splitlines()) == 1
+    return reason
 
 
 async def no_connection_is_open() -> bool:
@@ -392,9 +400,25 @@ async def test_variables_of_postgresqls_clients_that_cannot_be_used_are_a_mistak
     monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     monkeypatch.setenv(variable, "MySecret")
-    async with open_database(DatabaseOptions(url=read_database_url(f"postgresql://ann@{NAME}/postgres"))) as database:
+    settings = DatabaseOptions(url=f"postgresql://ann@{NAME}/postgres", client_settings=True)
+    async with open_database(settings) as database:
         with pytest.raises(ConfigurationError, match=r"^PostgreSQL's client settings \(PG\.\.\.\) cannot be used: "):
             await database.read(ASKED)
+
+
+@pytest.mark.parametrize("mode", ["", "prefer", "require", "verify-full"])
+async def test_variables_and_files_change_nothing_for_an_embedder(
+    server: PostgresqlServer, authority: Authority, tmp_path: Path, mode: str
+) -> None:
+    own = authority.signed("certified")
+    said = {"sslmode": mode} if mode else {}
+    files = {"sslrootcert": authority.certificate, "sslcert": own, "sslkey": own.with_suffix(".key")}
+    with misled(tmp_path):
+        settings = DatabaseOptions(url=url(server, "certified", **said, **files))
+        async with open_database(settings) as database:
+            assert (await database.read(ASKED))[0]["ssl"]
+        async with connected(settings) as connection:
+            assert (await connection.execute(ASKED)).scalar_one()
 
 
 # The commands

@@ -1,12 +1,16 @@
 """The forms of a database's URL that hosts hand out: what is understood, what is refused, and what is said about it."""
 
+import copy
 import getpass
+import math
 import os
+import pickle
 import shutil
 import ssl
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -19,14 +23,26 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect
 from sqlalchemy.engine import URL, make_url
 
 from tradingagents_adapters.database_url import PostgresqlUrl, read_database_url, shown_url
+from tradingagents_adapters.errors import ConfigurationError
+from tradingagents_adapters.sql.options import DatabaseOptions
 
 SECRET: Final = "MySecret"
 NOBODY: Final = 65534
 
 
+def read(url: str | URL) -> URL:
+    """A URL as the service reads it: PostgreSQL's environment variables and files may complete it."""
+    return read_database_url(url, client_settings=True)
+
+
 def options(url: str | URL) -> dict[str, Any]:
-    """What the driver is given for a URL."""
-    return PostgresqlUrl.of(read_database_url(url)).driver_options()
+    """What the driver is given for a URL of the service."""
+    return PostgresqlUrl.of(read(url)).driver_options(client_settings=True)
+
+
+def complete_options(url: str) -> dict[str, Any]:
+    """What the driver is given for a URL that nothing completes."""
+    return PostgresqlUrl.of(read_database_url(url)).driver_options(client_settings=False)
 
 
 def addresses(url: str | URL) -> list[tuple[str | None, int | None]]:
@@ -34,10 +50,10 @@ def addresses(url: str | URL) -> list[tuple[str | None, int | None]]:
     return list(zip(said["host"], said["port"], strict=True))
 
 
-def refusal(url: str | URL) -> str:
+def refusal(url: str | URL, *, client_settings: bool = True) -> str:
     """What is said of a URL that is refused."""
     with pytest.raises(ValueError) as refused:  # noqa: PT011
-        read_database_url(url)
+        read_database_url(url, client_settings=client_settings)
     said = str(refused.value)
     assert len(said.splitlines()) == 1
     assert SECRET not in said
@@ -94,8 +110,8 @@ def test_hosts_ports_and_sockets_are_understood_in_every_form(
 ) -> None:
     assert addresses(url) == expected
     # As SQLAlchemy's URL, and read again as the text of that.
-    assert addresses(read_database_url(url)) == expected
-    assert addresses(read_database_url(url).render_as_string(hide_password=False)) == expected
+    assert addresses(read(url)) == expected
+    assert addresses(read(url).render_as_string(hide_password=False)) == expected
 
 
 @pytest.mark.parametrize(
@@ -109,11 +125,11 @@ def test_hosts_ports_and_sockets_are_understood_in_every_form(
     ],
 )
 def test_the_account_and_the_name_may_stand_in_the_parameters(url: str) -> None:
-    read = read_database_url(url)
-    assert (read.username, read.password, read.database) == ("ann", "50% @/:?#", "some db")
+    found = read(url)
+    assert (found.username, found.password, found.database) == ("ann", "50% @/:?#", "some db")
     said = options(url)
     assert (said["user"], said["password"], said["database"]) == ("ann", "50% @/:?#", "some db")
-    assert not read.query
+    assert not found.query
 
 
 TEXT: Final = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=12)
@@ -130,7 +146,7 @@ def test_what_is_percent_encoded_arrives_as_it_was(
     )
     account = f"{quote(user, safe='')}:{quote(password, safe='')}"
     text = f"postgresql://{account}@{written}/{quote(database, safe='')}?application_name={quote(name, safe='')}"
-    for url in (text, read_database_url(text), read_database_url(text).render_as_string(hide_password=False)):
+    for url in (text, read(text), read(text).render_as_string(hide_password=False)):
         said = options(url)
         assert (said["user"], said["password"], said["database"]) == (user, password, database)
         assert addresses(url) == hosts
@@ -163,7 +179,7 @@ def test_lists_of_hosts_are_read_as_sqlalchemy_reads_them(query: str) -> None:
 def test_no_text_is_refused_in_another_way_than_in_one_line(account: str, rest: str) -> None:
     said = ""
     try:
-        read_database_url(f"postgresql://{account}{SECRET}@{rest}")
+        read(f"postgresql://{account}{SECRET}@{rest}")
     except ValueError as error:
         said = str(error)
     assert len(said.splitlines()) <= 1
@@ -405,7 +421,7 @@ def test_keepalives_are_for_the_socket(parameters: str, expected: dict[str, int]
 
 
 def test_a_url_is_shown_without_passwords() -> None:
-    url = read_database_url(f"postgresql://ann:{SECRET}@a,b/service?sslpassword={SECRET}&password={SECRET}")
+    url = read(f"postgresql://ann:{SECRET}@a,b/service?sslpassword={SECRET}&password={SECRET}")
     assert SECRET not in shown_url(url)
     assert "service" in shown_url(url)
     assert SECRET not in repr(PostgresqlUrl.of(url))
@@ -514,3 +530,161 @@ def test_the_driver_takes_every_option_under_its_name() -> None:
     known = asyncpg.connect.__kwdefaults__.keys()
     url = "postgresql://ann:secret@a,b/service?sslmode=require&target_session_attrs=any&passfile=x&krbsrvname=y"
     assert options(url).keys() - {"dsn", "tcp_options"} <= known
+
+
+# A URL that nothing completes
+
+
+def test_a_url_that_nothing_completes_has_to_name_a_user() -> None:
+    assert refusal("postgresql://db/service", client_settings=False).startswith("should name a user: postgresql://")
+
+
+def test_the_defaults_of_a_url_that_nothing_completes_are_those_of_postgresql() -> None:
+    said = complete_options("postgresql://ann@")
+    assert (said["host"], said["port"], said["database"], said["password"]) == ([None], [5432], "ann", "")
+
+
+def test_each_host_without_a_port_has_the_standard_port() -> None:
+    assert complete_options("postgresql://ann@a,b:5433/service")["port"] == [5432, 5433]
+
+
+@pytest.mark.parametrize("name", ["passfile", "service", "servicefile"])
+def test_files_that_come_with_environment_variables_are_refused(name: str) -> None:
+    said = refusal(f"postgresql://ann@db/service?{name}=x", client_settings=False)
+    assert said.startswith(f"has the parameter {name}, which works only with PostgreSQL's environment variables")
+    assert "client_settings=True" in said
+
+
+def tls_of(url: str) -> ssl.SSLContext:
+    """The TLS that a URL which insists on TLS asks for."""
+    [make] = complete_options(url)["tls"]
+    context = make()
+    assert isinstance(context, ssl.SSLContext)
+    return context
+
+
+@pytest.mark.parametrize(
+    ("mode", "ways"),
+    [
+        ("disable", [False]),
+        ("allow", [False, True]),
+        ("prefer", [True, False]),
+        ("require", [True]),
+    ],
+)
+def test_each_mode_has_its_order_of_connecting_with_and_without_tls(mode: str, ways: list[bool]) -> None:
+    tried = complete_options(f"postgresql://ann@db/service?sslmode={mode}")["tls"]
+    assert [way is not None for way in tried] == ways
+
+
+@pytest.mark.parametrize(
+    ("mode", "verifies", "checks_name"),
+    [("require", True, False), ("verify-ca", True, False), ("verify-full", True, True)],
+)
+def test_each_mode_verifies_what_it_promises(
+    certificate: Path, mode: str, *, verifies: bool, checks_name: bool
+) -> None:
+    tls = tls_of(f"postgresql://ann@db/service?sslmode={mode}&sslrootcert={certificate}")
+    assert (tls.verify_mode == ssl.CERT_REQUIRED, tls.check_hostname) == (verifies, checks_name)
+
+
+def test_require_without_an_authority_only_encrypts() -> None:
+    assert tls_of("postgresql://ann@db/service?sslmode=require").verify_mode == ssl.CERT_NONE
+
+
+def test_versions_of_tls_and_revoked_certificates_are_those_of_the_url(certificate: Path) -> None:
+    files = f"sslrootcert={certificate}&sslcrl={certificate}"
+    tls = tls_of(f"postgresql://ann@db/service?sslmode=verify-full&{files}&ssl_max_protocol_version=TLSv1.2")
+    assert (tls.minimum_version, tls.maximum_version) == (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2)
+    assert tls.verify_flags & ssl.VERIFY_CRL_CHECK_CHAIN
+
+
+def test_a_key_in_the_home_folder_is_not_that_of_a_url_which_nothing_completes(
+    tmp_path: Path, certificate: Path
+) -> None:
+    (tmp_path / ".postgresql").mkdir()
+    shutil.copy(certificate.with_suffix(".key"), tmp_path / ".postgresql" / "postgresql.key")
+    url = f"postgresql://ann@db/service?sslmode=require&sslcert={certificate}"
+    assert options(url)
+    assert refusal(url, client_settings=False).startswith("should have a certificate in PEM form")
+
+
+def test_an_authority_in_the_home_folder_is_not_that_of_a_url_which_nothing_completes(
+    tmp_path: Path, certificate: Path
+) -> None:
+    (tmp_path / ".postgresql").mkdir()
+    shutil.copy(certificate, tmp_path / ".postgresql" / "root.crt")
+    said = refusal("postgresql://ann@db/service?sslmode=verify-full", client_settings=False)
+    assert said.startswith("should have sslrootcert=FILE")
+
+
+# Options of an embedder
+
+
+def wrong_option(**given: Any) -> str:
+    """What is said of options that are refused."""
+    with pytest.raises(ConfigurationError) as refused:
+        DatabaseOptions(**{"url": "sqlite:///service.db", **given})
+    said = str(refused.value)
+    assert len(said.splitlines()) == 1
+    assert SECRET not in said
+    return said
+
+
+@pytest.mark.parametrize(
+    "text", ["postgres://ann:secret@db/service", "postgresql+asyncpg://ann:secret@/service?host=db", "sqlite:///x.db"]
+)
+def test_options_take_a_url_as_text(text: str) -> None:
+    assert DatabaseOptions(url=text).url == read_database_url(text)
+
+
+def test_options_take_a_url_of_sqlalchemy() -> None:
+    url = URL.create("postgresql", "ann", "secret", "db", database="service")
+    assert DatabaseOptions(url=url) == DatabaseOptions(url="postgresql://ann:secret@db/service")
+
+
+def test_changed_options_keep_the_others() -> None:
+    options = DatabaseOptions(url="postgresql://ann:secret@db/service", pool_size=5)
+    assert replace(options, pool_timeout=1) == DatabaseOptions(url=options.url, pool_size=5, pool_timeout=1)
+    assert copy.deepcopy(pickle.loads(pickle.dumps(options))) == options
+
+
+def test_options_show_no_secret() -> None:
+    assert SECRET not in repr(DatabaseOptions(url=f"postgresql://ann:{SECRET}@db/service?sslpassword={SECRET}"))
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (f"mysql://ann:{SECRET}@db/service", "url should start with"),
+        (f"postgresql://ann:{SECRET}@db/service?ssl_mode=require", "url has the unknown parameter 'ssl_mode'"),
+        (f"postgresql://:{SECRET}@db/service", "url should name a user"),
+        (URL.create("mysql", "ann", SECRET), "url should start with"),
+        ("", "url is empty: set it to the URL of a database"),
+        (None, "url should be a URL such as"),
+    ],
+)
+def test_a_wrong_url_of_options_is_named_by_its_parameter(url: object, said: str) -> None:
+    assert wrong_option(url=url).startswith(said)
+
+
+@pytest.mark.parametrize("value", [0, 1001, "5", 5.0, True, None])
+def test_a_pool_has_a_whole_number_of_connections(value: object) -> None:
+    assert wrong_option(pool_size=value) == "pool_size should be a whole number from 1 to 1000"
+
+
+@pytest.mark.parametrize("value", [-1, 0, math.nan, math.inf, "2", True, None, 4000])
+@pytest.mark.parametrize("name", ["pool_timeout", "connect_timeout", "statement_timeout", "answer_timeout"])
+def test_a_time_limit_is_a_number_of_seconds_within_its_limits(name: str, value: object) -> None:
+    assert wrong_option(**{name: value}).startswith(f"{name} should be a number of seconds from 0.")
+
+
+@pytest.mark.parametrize("value", ["no", 0, None])
+@pytest.mark.parametrize("name", ["echo", "pgbouncer", "client_settings"])
+def test_a_switch_is_true_or_false(name: str, value: object) -> None:
+    assert wrong_option(**{name: value}) == f"{name} should be True or False"
+
+
+def test_a_misspelt_option_is_refused() -> None:
+    with pytest.raises(TypeError, match="poolsize"):
+        DatabaseOptions(url="sqlite:///service.db", poolsize=5)  # type: ignore[call-arg]

@@ -1,13 +1,15 @@
 """Connecting to PostgreSQL: to the first usable host of the URL."""
 
 import asyncio
+import os
 import socket
+import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 import asyncpg
 
-from tradingagents_adapters.database_url import PostgresqlUrl, is_socket
+from tradingagents_adapters.database_url import MakeTls, PostgresqlUrl, is_socket
 from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.sql.options import DatabaseOptions
 
@@ -20,10 +22,23 @@ _TCP_OPTIONS: Final = {
 }
 """The socket options that parameters of a URL set."""
 
+_DEFAULT_HOSTS: Final = ["localhost"] if os.name == "nt" else ["/var/run/postgresql", "/tmp", "localhost"]  # noqa: S108
+"""For a URL without a host: where packages and PostgreSQL's own builds put the socket, and then TCP."""
+
+_MAY_NEED_OTHER_ENCRYPTION: Final = (
+    ConnectionError,
+    ssl.SSLError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.ConnectionDoesNotExistError,
+)
+"""Errors of a server that may accept the connection with TLS instead of without TLS, or the other way round."""
+
 
 def connect_options(database: DatabaseOptions) -> dict[str, Any]:
     """The arguments of `connect` for this database."""
-    options = {"timeout": database.connect_timeout} | PostgresqlUrl.of(database.url).driver_options()
+    options = {"timeout": database.connect_timeout} | PostgresqlUrl.of(database.url).driver_options(
+        client_settings=database.client_settings
+    )
     options["connection_class"] = _connection_class(options.pop("tcp_options"))
     if database.pgbouncer:
         # Prepared statements and session settings would stay in a server connection that another client uses next.
@@ -55,14 +70,10 @@ async def connect(
     problem: Exception | None = None
     for each_host, each_port, kind in attempts:
         try:
-            return await asyncpg.connect(
-                dsn,
-                host=each_host,
-                port=each_port,
-                timeout=timeout / len(attempts),
-                target_session_attrs=kind,
-                **options,
-            )
+            async with asyncio.timeout(timeout / len(attempts)):
+                return await _connect_to_host(
+                    each_host, dsn=dsn, port=each_port, timeout=None, target_session_attrs=kind, **options
+                )
         except asyncpg.ClientConfigurationError as error:
             raise _unusable_variables(error) from None
         except FileNotFoundError as error:
@@ -70,7 +81,7 @@ async def connect(
         except TimeoutError:
             problem = TimeoutError(
                 f"{each_host or 'the server'} did not take the connection within {timeout / len(attempts):g} s "
-                "(DATABASE_CONNECT_TIMEOUT, shared by all hosts)"
+                "(DATABASE_CONNECT_TIMEOUT or connect_timeout, shared by all hosts)"
             )
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             problem = error
@@ -78,6 +89,29 @@ async def connect(
             raise _unusable_variables(error) from None
         except asyncpg.TargetServerAttributeNotMatched as error:
             problem = ConnectionError(str(error))
+    assert problem is not None
+    raise problem
+
+
+async def _connect_to_host(
+    host: str | None, *, tls: Sequence[MakeTls | None] = (), direct_tls: bool | None = None, **options: Any
+) -> Any:
+    """Connect to a host.
+
+    `tls` are the ways to encrypt, in the order of preference: functions that make a TLS context, and None for a
+    connection without TLS. Without `tls` the driver decides, and reads PostgreSQL's environment variables and files.
+    """
+    if not tls:
+        return await asyncpg.connect(host=host, direct_tls=direct_tls, **options)
+    problem: Exception | None = None
+    for make in [None] if is_socket(host) else tls:
+        context, direct = (make(), direct_tls) if make else (False, False)
+        try:
+            return await asyncpg.connect(host=host or _DEFAULT_HOSTS, ssl=context, direct_tls=direct, **options)
+        except _MAY_NEED_OTHER_ENCRYPTION as error:
+            # A wrong password is more useful to know than the server's refusal of the other encryption.
+            if not isinstance(problem, asyncpg.InvalidPasswordError):
+                problem = error
     assert problem is not None
     raise problem
 
