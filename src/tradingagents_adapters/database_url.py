@@ -339,7 +339,8 @@ class PostgresqlUrl:
             }
         else:
             tls = {name: given[name] for name in _TLS_IN_DRIVER if name in given}
-            if tls:
+            # Without a URL, the driver looks no service up.
+            if tls or "service" in given:
                 options["dsn"] = f"postgresql://?{urlencode(tls, quote_via=quote)}"
         server_settings = {}
         if name := given.get("application_name") or given.get("fallback_application_name"):

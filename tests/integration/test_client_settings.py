@@ -100,6 +100,16 @@ async def test_variables_complete_the_url_of_the_service(guest: Database, monkey
     assert await reached(DatabaseOptions(url="postgresql://", client_settings=True)) == (ROLE, guest.url.database)
 
 
+async def test_a_service_of_the_url_is_looked_up_in_its_file(
+    guest: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "services.conf"
+    place = f"host={LOOPBACK}\nport={guest.url.port}\ndbname={guest.url.database}\n"
+    file.write_text(f"[trading]\n{place}user={ROLE}\npassword={PASSWORD}\n")
+    url = f"postgresql://?service=trading&servicefile={file}"
+    assert await reached(DatabaseOptions(url=url, client_settings=True)) == (ROLE, guest.url.database)
+
+
 # Every variable
 
 
