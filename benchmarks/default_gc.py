@@ -2,9 +2,9 @@
 
 import gc
 
-from tradingagents_service import asgi
+from tradingagents_service import asgi, own_process
 
 gc.freeze = lambda: None
-asgi.COLLECT_AFTER = gc.get_threshold()[0]
+own_process.COLLECT_AFTER = gc.get_threshold()[0]
 
 app = asgi.app

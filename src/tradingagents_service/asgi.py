@@ -1,43 +1,44 @@
-"""The HTTP service, configured by the environment. `app` is for ASGI servers, such as uvicorn and gunicorn."""
+"""The HTTP service, configured by the environment. `app` is for ASGI servers, such as uvicorn and gunicorn.
 
-import gc
-import logging
-import sys
+The import reads the environment, and changes nothing in the process. A wrong configuration is an exception of the
+import.
+"""
+
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
 
 from fastapi import FastAPI
+from gunicorn.errors import AppImportError
+from uvicorn.importer import ImportFromStringError
 
 from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_core.errors import TradingAgentsError
-from tradingagents_http.app import create_app
+from tradingagents_http import create_app
 from tradingagents_http.middleware import BriefStartFailure
-from tradingagents_http.server.trailers import ignore_trailers
 from tradingagents_service.container import Container, running
+from tradingagents_service.own_process import OwnProcess
 from tradingagents_service.settings import Settings, load_settings
 
-COLLECT_AFTER: Final = 10_000
-"""The number of new objects after which the garbage collector runs."""
 
-BOOT_FAILED: Final = 3
-"""The exit status at which gunicorn stops. After any other status gunicorn restarts the worker again and again."""
+class WronglyConfigured(ConfigurationError, ImportFromStringError, AppImportError):  # type: ignore[misc]
+    """The application cannot be made with its configuration. The message is one line for the operator.
+
+    uvicorn raises `ImportFromStringError` itself, and gunicorn `AppImportError`, for an application that cannot be
+    imported. So both show the message without a traceback, and end. After any other exception `uvicorn --workers` would
+    start its workers again and again.
+    """
 
 
 def _configured_app() -> FastAPI:
-    _log_to_standard_error()
-    ignore_trailers()
     try:
         settings = load_settings(Settings)
     except ConfigurationError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(BOOT_FAILED)
+        raise WronglyConfigured(str(error)) from None
     container = Container(options=settings.core)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with running(container, waits_for_database=True):
-            _freeze_startup_objects()
             yield
 
     app = create_app(
@@ -50,28 +51,8 @@ def _configured_app() -> FastAPI:
         lifespan=lifespan,
     )
     app.add_middleware(BriefStartFailure, expected=(ConfigurationError, TradingAgentsError))
+    app.add_middleware(OwnProcess)
     return app
-
-
-def _freeze_startup_objects() -> None:
-    """Exclude the objects of the start from garbage collection, since most of them live as long as the process.
-
-    Otherwise every full collection stops all requests for about 50 ms.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER)
-
-
-def _log_to_standard_error() -> None:
-    """Write the service's log to standard error, unless the operator has configured logging."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    for package in ("tradingagents_core", "tradingagents_adapters", "tradingagents_http", "tradingagents_service"):
-        logger = logging.getLogger(package)
-        if not logger.hasHandlers():
-            logger.addHandler(handler)
-            logger.setLevel(logging.INFO)
 
 
 app = _configured_app()

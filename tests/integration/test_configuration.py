@@ -45,6 +45,35 @@ WITHOUT_KEY: Final[dict[str, dict[str, str]]] = {
 }
 SHORTEST_KEY: Final = "MySecretKeyOf32Bytes------------"
 
+IMPORTER: Final = """
+from tradingagents_adapters.errors import ConfigurationError
+try:
+    import tradingagents.api.main
+except ConfigurationError as error:
+    print("going on after", error)
+"""
+CAREFUL_IMPORTER: Final = """
+import asyncio, gc, logging
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+def state():
+    logger = logging.getLogger("tradingagents_http")
+    frozen, thresholds = gc.get_freeze_count(), gc.get_threshold()
+    return frozen, thresholds, HttpToolsProtocol.on_header, logger.handlers, logger.level
+
+before = state()
+from tradingagents.api.main import app
+
+async def start_by_hand():
+    async with app.router.lifespan_context(app):
+        return state()
+
+print("the same" if before == state() == asyncio.run(start_by_hand()) else "changed")
+"""
+
+SAID_BY: Final = {"uvicorn": "ERROR:    Error loading ASGI app. ", "tradingagents serve": "error: "}
+"""How the one line of a server begins."""
+
 WRONG: Final = {
     "JWT_ALGORITHM": ["none", "RS256"],
     "JWT_EXPIRATION_MINUTES": ["abc", "0"],
@@ -93,6 +122,9 @@ STARTS: Final = {
         for fault, variables in WITHOUT_KEY.items()
     },
     **{("gunicorn", fault): (GUNICORN, WITHOUT_KEY[fault]) for fault in ("no key", "31 bytes")},
+    ("uvicorn with workers", "no key"): ((*UVICORN, "--port", "0", "--workers", "2"), {}),
+    ("an importer", "no key"): (("python", "-c", IMPORTER), {}),
+    ("an importer", "a good key"): (("python", "-c", CAREFUL_IMPORTER), {"JWT_SECRET_KEY": KEY}),
     **{
         (variable, value): ((*UVICORN, "--port", "0"), {"JWT_SECRET_KEY": KEY, variable: value})
         for variable, values in WRONG.items()
@@ -262,7 +294,7 @@ def test_without_a_good_key_a_server_ends_with_one_line_that_says_how_to_make_on
     ended = refused[server, fault]
     assert ended.returncode != 0
     line = only_line(ended)
-    assert line.startswith("error: JWT_SECRET_KEY ")
+    assert line.startswith(f"{SAID_BY[server]}JWT_SECRET_KEY ")
     assert "tradingagents secret" in line
     assert "MySecretKey" not in line
 
@@ -274,12 +306,36 @@ def test_without_a_good_key_gunicorn_says_so_and_gives_up(
     ended = refused["gunicorn", fault]
     assert ended.returncode != 0
     assert ended.stderr.count("Booting worker") <= 4
-    (line,) = {line for line in ended.stderr.splitlines() if line.startswith("error: ")}
-    assert line.startswith("error: JWT_SECRET_KEY ")
+    (line,) = {line for line in ended.stderr.splitlines() if line.startswith("JWT_SECRET_KEY ")}
     assert "tradingagents secret" in line
     assert "MySecretKey" not in ended.stderr
     # Gunicorn 27 prints a traceback when two workers end at the same time; no traceback may include this project.
     assert re.search(r'File ".*tradingagents_', ended.stderr) is None
+
+
+def test_without_a_key_uvicorn_starts_no_worker_again(
+    refused: dict[tuple[str, str], CompletedProcess[str]],
+) -> None:
+    ended = refused["uvicorn with workers", "no key"]
+    lines = [line for line in ended.stderr.splitlines() if line.startswith(f"{SAID_BY['uvicorn']}JWT_SECRET_KEY ")]
+    assert 1 <= len(lines) <= 2
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_program_that_imports_the_application_without_a_key_gets_an_exception_and_goes_on(
+    refused: dict[tuple[str, str], CompletedProcess[str]],
+) -> None:
+    ended = refused["an importer", "no key"]
+    assert ended.stderr == ""
+    assert ended.stdout.startswith("going on after JWT_SECRET_KEY ")
+    assert ended.returncode == 0
+
+
+def test_a_program_that_imports_the_application_keeps_its_process_as_it_is(
+    refused: dict[tuple[str, str], CompletedProcess[str]],
+) -> None:
+    ended = refused["an importer", "a good key"]
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "the same\n", "")
 
 
 @pytest.mark.parametrize(("variable", "value"), [(name, value) for name, values in WRONG.items() for value in values])
@@ -288,14 +344,14 @@ def test_a_wrong_value_is_refused_in_one_line_that_names_the_variable(
 ) -> None:
     ended = refused[variable, value]
     assert ended.returncode != 0
-    assert only_line(ended).startswith(f"error: {variable} ")
+    assert only_line(ended).startswith(f"{SAID_BY['uvicorn']}{variable} ")
 
 
 def test_a_wrong_value_in_dotenv_is_refused_in_one_line_that_names_the_variable(tmp_path: Path) -> None:
     write_dotenv(tmp_path, {"JWT_SECRET_KEY": KEY, "JWT_EXPIRATION_MINUTES": "abc"})
     ended = Machine(tmp_path).run(*UVICORN, "--port", "0")
     assert ended.returncode != 0
-    assert only_line(ended).startswith("error: JWT_EXPIRATION_MINUTES ")
+    assert only_line(ended).startswith(f"{SAID_BY['uvicorn']}JWT_EXPIRATION_MINUTES ")
 
 
 @pytest.mark.parametrize("url", NO_DATABASES)

@@ -19,7 +19,7 @@ from tradingagents_http.middleware import CloseAfterUpgrade
 from tradingagents_http.middleware.head_limit import HEAD_MAX_BYTES
 from tradingagents_http.server.framing import FramedRequests
 from tradingagents_http.server.limits import LimitedRequests
-from tradingagents_http.server.trailers import ignore_trailers
+from tradingagents_http.server.trailers import ignored_trailers
 
 Limited: Final = partial(LimitedRequests, request_timeout=60)
 
@@ -143,11 +143,10 @@ def test_the_requests_on_a_connection_are_those_that_h11_sees_without_the_offers
 
 
 @pytest.fixture
-def plain_uvicorn(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[HttpToolsProtocol]]:
+def plain_uvicorn() -> Iterator[type[HttpToolsProtocol]]:
     """uvicorn's protocol, in a process that serves the documented application."""
-    monkeypatch.setattr(HttpToolsProtocol, "on_header", HttpToolsProtocol.on_header)
-    ignore_trailers()
-    return HttpToolsProtocol
+    with ignored_trailers():
+        yield HttpToolsProtocol
 
 
 def test_on_plain_uvicorn_nothing_is_executed_after_an_offer_and_no_lost_body_is_taken_for_an_empty_one(
