@@ -3,14 +3,14 @@
 import logging
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import takewhile
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Mount
 
 from tradingagents_core.errors import (
@@ -23,7 +23,6 @@ from tradingagents_core.errors import (
     TradingAgentsError,
     Unavailable,
 )
-from tradingagents_http.oauth import refusal
 
 STATUSES: Final[Mapping[type[TradingAgentsError], int]] = {
     InvalidInput: 422,
@@ -34,6 +33,9 @@ STATUSES: Final[Mapping[type[TradingAgentsError], int]] = {
     Unavailable: 503,
 }
 """The status of each family of core errors."""
+
+Handler: TypeAlias = Callable[[Request, Exception], Awaitable[Response]]
+"""Makes the response to an exception."""
 
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -55,26 +57,14 @@ def error_response(status: int, detail: object, headers: Mapping[str, str] | Non
     return JSONResponse({"detail": detail}, status, headers)
 
 
-def handle_errors(app: FastAPI) -> None:
-    """Answer every exception of a route or of the framework in the documented form."""
-    lasting = _ThrottledErrors()
-
-    async def refused(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, TradingAgentsError)
-        return _refused(request, error, lasting)
-
-    app.add_exception_handler(TradingAgentsError, refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _framework_refused)
-
-
-class _ThrottledErrors:
+class LastingErrors:
     """Logs errors that an operator has to fix, each at most once in `NOTE_SECONDS`."""
 
     def __init__(self) -> None:
         self._logged_at: dict[str, float] = {}
 
     def log(self, reason: str) -> None:
+        """Log that requests fail for this reason, unless the log has the reason already."""
         now = time.monotonic()
         if now - self._logged_at.get(reason, -NOTE_SECONDS) >= NOTE_SECONDS:
             self._logged_at = {each: at for each, at in self._logged_at.items() if now - at < NOTE_SECONDS} | {
@@ -83,51 +73,85 @@ class _ThrottledErrors:
             _log.error("Requests are answered with 503 until an operator fixes this: %s", reason)
 
 
-def _refused(request: Request, error: TradingAgentsError, lasting: _ThrottledErrors) -> JSONResponse:
-    status = next(STATUSES[family] for family in type(error).__mro__ if family in STATUSES)
-    match error:
-        case InvalidInput():
-            loc = _without_client_text(["body", error.field, *error.path])
-            problem = {"loc": loc, "msg": str(error), "type": f"value_error.{error.rule}"}
-            return _answer(request, status, [problem])
-        case InvalidToken():
-            headers = INVALID_TOKEN
-        case AuthenticationFailed():
-            headers = NO_TOKEN
-        case TooManyAttempts():
-            headers = {"Retry-After": str(error.retry_after)}
-        case Unavailable():
-            if error.is_lasting:
-                lasting.log(error.reason)
-            elif not error.is_logged:
-                _log.warning("Answered %d: %r", status, error.reason)
-            headers = {"Retry-After": str(error.retry_after)}
-        case _:
-            headers = {}
-    return _answer(request, status, str(error), headers)
+def _no_fields(_status: int, _detail: object) -> Mapping[str, str]:
+    return {}
 
 
-async def _invalid(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    found = error.errors()
-    problems = [_problem(each) for each in found[:_ERRORS_MAX]]
-    if more := len(found) - len(problems):
-        # The documented form has no field for the number of omitted problems.
-        message = f"{more} more problem{'s' if more > 1 else ''} not listed"
-        problems.append({"loc": list(problems[0]["loc"][:1]), "msg": message, "type": "value_error.too_many_problems"})
-    return _answer(request, 422, problems)
+class ErrorAnswers:
+    """Answers errors in the documented form: core errors, refusals of the framework, and input that is not valid.
+
+    Other exceptions are left to the application, also mistakes of the program that embeds the core (`Misuse`).
+
+    `fields` returns what an error response has beside `detail`, for its status and its `detail`.
+    """
+
+    def __init__(
+        self, lasting: LastingErrors, *, fields: Callable[[int, object], Mapping[str, str]] = _no_fields
+    ) -> None:
+        self._lasting = lasting
+        self._fields = fields
+        self.handlers: Final[Mapping[type[Exception], Handler]] = {
+            TradingAgentsError: self._refused,
+            RequestValidationError: self._invalid,
+            HTTPException: self._framework_refused,
+        }
+
+    async def _refused(self, _: Request, error: Exception) -> Response:
+        assert isinstance(error, TradingAgentsError)
+        status = next(STATUSES[family] for family in type(error).__mro__ if family in STATUSES)
+        match error:
+            case InvalidInput():
+                loc = _without_client_text(["body", error.field, *error.path])
+                problem = {"loc": loc, "msg": str(error), "type": f"value_error.{error.rule}"}
+                return self._answer(status, [problem])
+            case InvalidToken():
+                headers = INVALID_TOKEN
+            case AuthenticationFailed():
+                headers = NO_TOKEN
+            case TooManyAttempts():
+                headers = {"Retry-After": str(error.retry_after)}
+            case Unavailable():
+                if error.is_lasting:
+                    self._lasting.log(error.reason)
+                elif not error.is_logged:
+                    _log.warning("Answered %d: %r", status, error.reason)
+                headers = {"Retry-After": str(error.retry_after)}
+            case _:
+                headers = {}
+        return self._answer(status, str(error), headers)
+
+    async def _invalid(self, _: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        found = error.errors()
+        problems = [_problem(each) for each in found[:_ERRORS_MAX]]
+        if more := len(found) - len(problems):
+            # The documented form has no field for the number of omitted problems.
+            message = f"{more} more problem{'s' if more > 1 else ''} not listed"
+            first = problems[0]["loc"]
+            problems.append({"loc": list(first[:1]), "msg": message, "type": "value_error.too_many_problems"})
+        return self._answer(422, problems)
+
+    async def _framework_refused(self, _: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return self._answer(error.status_code, error.detail, error.headers)
+
+    def _answer(self, status: int, detail: object, headers: Mapping[str, str] | None = None) -> Response:
+        return JSONResponse({"detail": detail, **self._fields(status, detail)}, status, headers)
 
 
-async def _framework_refused(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
-    headers = dict(error.headers or {})
-    if error.status_code == 405:
-        headers["Allow"] = ", ".join(_allowed_methods(request))
-    return _answer(request, error.status_code, error.detail, headers)
+def answer_errors(app: FastAPI) -> None:
+    """Answer errors of the whole application in the documented form, also errors of paths without a route."""
+    handlers = ErrorAnswers(LastingErrors()).handlers
+    refuse = handlers[HTTPException]
 
+    async def refused(request: Request, error: Exception) -> Response:
+        response = await refuse(request, error)
+        if response.status_code == 405:
+            response.headers["Allow"] = ", ".join(_allowed_methods(request))
+        return response
 
-def _answer(request: Request, status: int, detail: object, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"detail": detail, **refusal(request, status, detail)}, status, headers)
+    for family, handler in {**handlers, HTTPException: refused}.items():
+        app.add_exception_handler(family, handler)
 
 
 def _problem(error: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,24 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from starlette.requests import Request
-
-from tradingagents_http.requests.bodies import StrictRoute
-
 _ERRORS: Final = {400: "invalid_request", 401: "invalid_grant", 415: "invalid_request", 422: "invalid_request"}
 """The OAuth 2.0 error code of each status. OAuth 2.0 has no code for "try again later"."""
 
 _NOT_ALLOWED: Final = str.maketrans({'"': "'", "\\": "/"})
 """Characters that `error_description` must not contain, and their replacements."""
-
-
-class TokenRoute(StrictRoute):
-    """A route that issues tokens. Its error responses carry `error` and `error_description`."""
-
-
-def refusal(request: Request, status: int, detail: object) -> Mapping[str, str]:
-    """The fields beside `detail` in the error response to this request; none unless its route is a `TokenRoute`."""
-    return error_fields(status, detail) if isinstance(request.scope.get("route"), TokenRoute) else {}
 
 
 def error_fields(status: int, detail: object) -> Mapping[str, str]:

@@ -2,6 +2,23 @@
 
 from typing import Final
 
+from starlette.types import Scope
+
 API: Final = "/api/v1"
 LOGIN: Final = f"{API}/auth/login"
 STRATEGIES: Final = f"{API}/strategies"
+
+
+def prefix_of(path: str) -> str:
+    """The part of a path before `API`: the prefix under which an application has included the routes."""
+    return path.rpartition(f"{API}/")[0]
+
+
+def path_for_clients(scope: Scope) -> str:
+    """The path of a request as the client has sent it, also if a proxy has stripped a prefix from the path.
+
+    An application that is mounted in another one finds the prefix of the proxy in `app_root_path`.
+    """
+    path: str = scope["path"]
+    stripped: str = scope.get("app_root_path", scope.get("root_path", ""))
+    return path if path.startswith(f"{stripped}/") else stripped + path

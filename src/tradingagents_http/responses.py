@@ -77,12 +77,37 @@ NO_INTEGER: Final = problem("path", "id", msg="input should be a valid integer",
 
 
 def errors(*statuses: int, details: Mapping[int, object] | None = None) -> dict[int | str, dict[str, Any]]:
-    """The error responses of a route: these statuses, and 413 and 500 as on every route.
+    """The error responses of a route: these statuses, and 413 as on every route.
 
     `details` replaces the common examples for single statuses.
     """
     examples = {**_DETAILS, **(details or {})}
-    return {status: _error(status, examples[status]) for status in sorted({*statuses, 413, 500})}
+    return {status: _error(status, examples[status]) for status in sorted({*statuses, 413})}
+
+
+def token_caller_errors(*statuses: int, details: Mapping[int, object]) -> dict[int | str, dict[str, Any]]:
+    """The error responses of a route for callers with a bearer token."""
+    return errors(400, 401, *statuses, details=details)
+
+
+def other_caller_errors(*statuses: int, details: Mapping[int, object]) -> dict[int | str, dict[str, Any]]:
+    """The error responses of a route for callers whom the application identifies that includes the route."""
+    has_body = 415 in statuses
+    common = {400: "The body should be UTF-8 text", 401: "Not authenticated"}
+    answers = errors(401, *statuses, *([400] if has_body else []), details=common | dict(details))
+    # Only the application knows the challenge.
+    del answers[401]["headers"]
+    return answers
+
+
+def unexpected_error() -> dict[str, Any]:
+    """The response 500 in the OpenAPI document of an application that answers unexpected exceptions in JSON."""
+    schema = {"$ref": f"#/components/schemas/{ErrorResponse.__name__}"}
+    return {
+        "description": _DESCRIPTIONS[500],
+        "headers": _HEADERS[500],
+        "content": {"application/json": {"schema": schema, "example": {"detail": _DETAILS[500]}}},
+    }
 
 
 def token_errors(*statuses: int, details: Mapping[int, object]) -> dict[int | str, dict[str, Any]]:

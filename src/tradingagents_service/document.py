@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tradingagents_http.app import create_app
+from tradingagents_http import create_app
 from tradingagents_service.container import Container
 from tradingagents_service.options import CoreOptions
 

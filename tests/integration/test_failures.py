@@ -43,7 +43,8 @@ class BrokenStore(StrategyStore):
 
 async def list_over_a_store_that_fails(api: Api, fail: Callable[[], Exception]) -> httpx.Response:
     broken = ListStrategies(store=cast(StrategyStore, BrokenStore(fail)))
-    app = create_app(cast(UseCases, replace(api.core, strategies=replace(api.core.strategies, list=broken))))
+    core = cast(UseCases, replace(api.core, strategies=replace(api.core.strategies, list=broken)))
+    app = create_app(core, cors_origins=["*"])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         return await client.get(STRATEGIES, headers={**api.ann.headers, "Origin": "https://x.example"})
 

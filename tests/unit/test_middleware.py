@@ -9,7 +9,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tradingagents_core.errors import StoreUnavailable
 from tradingagents_http.middleware import (
-    BodyLimit,
     BriefStartFailure,
     CloseAfterUpgrade,
     HeadAsGet,
@@ -63,7 +62,6 @@ def sent_by(application: ASGIApp, scope: Scope) -> list[Message]:
         pytest.param(SafeHeaders, id="SafeHeaders"),
         pytest.param(HeadAsGet, id="HeadAsGet"),
         pytest.param(LastResort, id="LastResort"),
-        pytest.param(lambda app: BodyLimit(app, limit=1, limits={}), id="BodyLimit"),
         pytest.param(lambda app: BriefStartFailure(app, expected=(StoreUnavailable,)), id="BriefStartFailure"),
     ],
 )

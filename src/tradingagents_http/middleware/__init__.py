@@ -1,6 +1,5 @@
 """Middleware for every request, as plain ASGI, one class a file."""
 
-from tradingagents_http.middleware.body_limit import BodyLimit
 from tradingagents_http.middleware.brief_start_failure import BriefStartFailure
 from tradingagents_http.middleware.close_after_upgrade import CloseAfterUpgrade
 from tradingagents_http.middleware.gzip import Gzip
@@ -13,7 +12,6 @@ from tradingagents_http.middleware.safe_headers import SafeHeaders
 from tradingagents_http.middleware.stripped_prefix import StrippedPrefix
 
 __all__ = [
-    "BodyLimit",
     "BriefStartFailure",
     "CloseAfterUpgrade",
     "Gzip",

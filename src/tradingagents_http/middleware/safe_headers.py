@@ -12,6 +12,9 @@ _FOR_DATA: Final[RawHeaders] = (
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 )
+_FOR_DATA_WITH_CACHE_CONTROL: Final[RawHeaders] = tuple(
+    (name, value) for name, value in _FOR_DATA if name != b"cache-control"
+)
 _FOR_PAGES: Final[RawHeaders] = (
     *_EVERYWHERE,
     (
@@ -38,7 +41,10 @@ class SafeHeaders:
 
 
 def _safe_headers(headers: RawHeaders) -> RawHeaders:
-    media_type = next((value for name, value in headers if name == b"content-type"), b"")
+    sent = dict(headers)
+    media_type = sent.get(b"content-type", b"")
     if media_type.startswith(b"text/html"):
         return _FOR_PAGES
-    return _EVERYWHERE if media_type.startswith((b"text/", b"image/")) else _FOR_DATA
+    if media_type.startswith((b"text/", b"image/")):
+        return _EVERYWHERE
+    return _FOR_DATA_WITH_CACHE_CONTROL if b"cache-control" in sent else _FOR_DATA

@@ -5,15 +5,14 @@ a body without a valid token costs no parsing, and the response is 401 whatever 
 """
 
 import json
-from collections.abc import Callable, Coroutine
 from typing import Any, Final, NoReturn
 from urllib.parse import parse_qsl
 
-from fastapi import HTTPException, Request, Response
-from fastapi.routing import APIRoute
+from fastapi import HTTPException, Request
 from pydantic_core import PydanticCustomError
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData
+from starlette.types import Message, Receive, Scope
 
 from tradingagents_core.domain.parameters import PARAMETERS_MAX_BYTES
 from tradingagents_core.domain.strategies import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH
@@ -87,18 +86,36 @@ class StrictRequest(Request):
         return name == media_type and (name == JSON or options.get(b"charset", b"utf-8").lower() == b"utf-8")
 
 
-class StrictRoute(APIRoute):
-    """A route that reads its requests as `StrictRequest`."""
+def announced_bytes(scope: Scope) -> int:
+    """The length of the body by the request's `Content-Length`; 0 if the request has none."""
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return int(value[:20]) if value.isdigit() else 0
+    return 0
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-        if self.body_field is None:
-            return handle
 
-        async def handle_strictly(request: Request) -> Response:
-            return await handle(StrictRequest(request.scope, request.receive))
+def limited(receive: Receive, most: int) -> Receive:
+    """A `receive` for a body of at most this many bytes.
 
-        return handle_strictly
+    It raises:
+        HTTPException: 413, the body is longer.
+    """
+    read = 0
+
+    async def receive_up_to_limit() -> Message:
+        nonlocal read
+        message = await receive()
+        read += len(message.get("body", b""))
+        if read > most:
+            raise HTTPException(413, too_large(most))
+        return message
+
+    return receive_up_to_limit
+
+
+def too_large(most: int) -> str:
+    """Why a body of more than this many bytes is refused."""
+    return f"The body should have at most {most} bytes"
 
 
 def parsed_json(body: object) -> object:

@@ -1,18 +1,32 @@
-"""The bearer token of a request."""
+"""The caller of a request: the bearer token, or what the application that includes the routes knows of the caller."""
 
-from typing import Final
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Self, TypeAlias
 
-from fastapi import HTTPException, Request
-from fastapi.openapi.models import OAuth2, OAuthFlowPassword, OAuthFlows
+from fastapi import Depends, HTTPException, Request, Security, params
+from fastapi.openapi.models import HTTPBearer, OAuth2, OAuthFlowPassword, OAuthFlows
 from fastapi.security.base import SecurityBase
 
 from tradingagents_core.domain.authentication import Caller
 from tradingagents_core.use_cases.authentication import AuthenticateCall
 from tradingagents_http.errors import NO_TOKEN
-from tradingagents_http.paths import LOGIN
+from tradingagents_http.paths import LOGIN, path_for_clients, prefix_of
 from tradingagents_http.requests.query import refuse_query
 
+CurrentCaller: TypeAlias = Callable[..., Caller | Awaitable[Caller] | Iterator[Caller] | AsyncIterator[Caller]]
+"""A FastAPI dependency of an application that returns the caller of a request."""
+
 _SEND_IT: Final = "send the header Authorization: Bearer TOKEN"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """How a route gets its caller: a FastAPI dependency, and whether the dependency reads a bearer token."""
+
+    dependency: params.Depends
+    are_tokens: bool
 
 
 class BearerToken(SecurityBase):
@@ -20,15 +34,28 @@ class BearerToken(SecurityBase):
 
     This dependency also describes the token in the OpenAPI document, and refuses query parameters on routes that have
     none. It is one dependency instead of three, since each dependency costs time in every request.
+
+    With `login`, the token comes from the login beside the routes, which is at this path in the OpenAPI document.
     """
 
-    def __init__(self, authenticate: AuthenticateCall) -> None:
+    def __init__(self, authenticate: AuthenticateCall, *, login: str | None, name: str | None = None) -> None:
         self._authenticate = authenticate
-        self.scheme_name = "OAuth2Password"
-        flow = OAuthFlowPassword(tokenUrl=LOGIN)
-        self.model = OAuth2(
-            flows=OAuthFlows(password=flow), description="Your e-mail address and password, for a token."
-        )
+        self._login = login
+        if login is None:
+            self.scheme_name = name or "Bearer"
+            self.model = HTTPBearer(description="The token that identifies you.")
+        else:
+            self.scheme_name = name or "OAuth2Password"
+            flows = OAuthFlows(password=OAuthFlowPassword(tokenUrl=login))
+            self.model = OAuth2(flows=flows, description="Your e-mail address and password, for a token.")
+
+    def included(self, *, root_path: str, prefix: str) -> Self:
+        """The same, as the OpenAPI document of an application describes it that includes the routes at a prefix.
+
+        The name of the scheme contains the prefix, so that it is the name of no other scheme of the application.
+        """
+        login = None if self._login is None else root_path + prefix + LOGIN
+        return type(self)(self._authenticate, login=login, name="TradingAgents" + name_of(prefix))
 
     async def __call__(self, request: Request) -> Caller:
         sent = [value for name, value in request.scope["headers"] if name == b"authorization"]
@@ -38,21 +65,44 @@ class BearerToken(SecurityBase):
         scheme, _, token = sent[0].decode("latin-1").strip().partition(" ") if sent else ("", "", "")
         token = token.lstrip(" ")
         if scheme.lower() != "bearer" or not token:
-            raise HTTPException(401, f"Not authenticated: {_fault(request, scheme)}", NO_TOKEN)
+            raise HTTPException(401, f"Not authenticated: {self._fault(request, scheme)}", NO_TOKEN)
         caller = await self._authenticate(credential=token)
         if not request.scope["route"].dependant.query_params:
             refuse_query(request)
         return caller
 
+    def _fault(self, request: Request, scheme: str) -> str:
+        """Why a request has no token, and what the client should do. No text of the request is repeated."""
+        login = prefix_of(path_for_clients(request.scope)) + LOGIN if self._login else None
+        if scheme.lower() == "basic":
+            return f"HTTP Basic is not taken here; {f'log in at {login} and ' if login else ''}{_SEND_IT}"
+        if scheme.lower() == "bearer":
+            return f"no token follows Bearer; {_SEND_IT}"
+        if scheme:
+            return f"the Authorization header does not begin with Bearer; {_SEND_IT}"
+        if "token" in request.scope["query_string"].decode("latin-1").lower():
+            return f"a token in the query is not taken (RFC 9700, 4.3.2); {_SEND_IT}"
+        return f"{_SEND_IT}, with a token from {login}" if login else _SEND_IT
 
-def _fault(request: Request, scheme: str) -> str:
-    """Why a request has no token, and what the client should do. No text of the request is repeated."""
-    if scheme.lower() == "basic":
-        return f"HTTP Basic is not taken here; log in at {LOGIN} and {_SEND_IT}"
-    if scheme.lower() == "bearer":
-        return f"no token follows Bearer; {_SEND_IT}"
-    if scheme:
-        return f"the Authorization header does not begin with Bearer; {_SEND_IT}"
-    if "token" in request.scope["query_string"].decode("latin-1").lower():
-        return f"a token in the query is not taken (RFC 9700, 4.3.2); {_SEND_IT}"
-    return f"{_SEND_IT}, with a token from {LOGIN}"
+
+def bearer_tokens(authenticate: AuthenticateCall, *, has_login: bool) -> Credentials:
+    """Callers who send a bearer token."""
+    return Credentials(Security(BearerToken(authenticate, login=LOGIN if has_login else None)), are_tokens=True)
+
+
+def callers_of(current_caller: CurrentCaller) -> Credentials:
+    """Callers whom the application that includes the routes identifies by this dependency."""
+
+    async def caller(request: Request, caller: Annotated[Any, Depends(current_caller)]) -> Caller:
+        if not isinstance(caller, Caller):
+            raise TypeError(f"current_caller should return a Caller, but returned a value of type {type(caller)!r}")
+        if not request.scope["route"].dependant.query_params:
+            refuse_query(request)
+        return caller
+
+    return Credentials(Depends(caller), are_tokens=False)
+
+
+def name_of(prefix: str) -> str:
+    """A prefix as a part of a name: only letters, digits and underscores."""
+    return re.sub(r"[^A-Za-z0-9]", "_", prefix)

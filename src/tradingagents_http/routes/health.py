@@ -4,15 +4,19 @@ from fastapi import APIRouter, Request, Response
 
 from tradingagents_core import __version__
 from tradingagents_http.answers import Json
+from tradingagents_http.errors import ErrorAnswers, LastingErrors
+from tradingagents_http.requests.bodies import JSON_MAX_BYTES
 from tradingagents_http.requests.query import NOT_PERMITTED, refuse_query
 from tradingagents_http.responses import errors, problem
+from tradingagents_http.route import strict_route
 from tradingagents_http.routes import OPEN_TO_ALL, new_router
 from tradingagents_http.schemas.health import Health
 
 
 def routes() -> APIRouter:
     """The route of the health check. It does not use the core."""
-    router = new_router(tag="Health")
+    route_class = strict_route(ErrorAnswers(LastingErrors()), body_max_bytes=JSON_MAX_BYTES)
+    router = new_router(tag="Health", route_class=route_class)
 
     @router.get(
         "/health",

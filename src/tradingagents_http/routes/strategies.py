@@ -3,15 +3,18 @@
 from functools import partial
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Request, Response, Security
+from fastapi import APIRouter, Request, Response
 
 from tradingagents_core.domain.authentication import Caller
 from tradingagents_core.use_cases import UseCases
 from tradingagents_http.answers import created_answer, strategy_answer
+from tradingagents_http.errors import ErrorAnswers, LastingErrors
 from tradingagents_http.pages import PageAnswer, PageRoom
-from tradingagents_http.paths import STRATEGIES
-from tradingagents_http.requests.credentials import BearerToken
-from tradingagents_http.responses import NO_INTEGER, created, errors, problem
+from tradingagents_http.paths import STRATEGIES, path_for_clients
+from tradingagents_http.requests.bodies import JSON_MAX_BYTES
+from tradingagents_http.requests.credentials import Credentials
+from tradingagents_http.responses import NO_INTEGER, created, other_caller_errors, problem, token_caller_errors
+from tradingagents_http.route import strict_route
 from tradingagents_http.routes import new_router
 from tradingagents_http.schemas.strategies import (
     Pagination,
@@ -30,19 +33,20 @@ _NO_NAME: Final = problem("body", "name", msg="field required", type="missing")
 _NAME_TOO_SHORT: Final = problem("body", "name", msg="string should have at least 1 character", type="string_too_short")
 
 
-def routes(core: UseCases) -> APIRouter:
+def routes(core: UseCases, credentials: Credentials, lasting: LastingErrors) -> APIRouter:
     """The routes for the strategies of the caller."""
-    router = new_router(tag="Strategies", prefix=STRATEGIES)
-    credentials = Security(BearerToken(core.authentication.authenticate))
+    route_class = strict_route(ErrorAnswers(lasting), body_max_bytes=JSON_MAX_BYTES)
+    router = new_router(tag="Strategies", prefix=STRATEGIES, route_class=route_class)
+    errors = token_caller_errors if credentials.are_tokens else other_caller_errors
     room = PageRoom()
 
     @router.get(
         "",
         summary="List Strategies",
         response_model=StrategyPage,
-        responses=errors(400, 401, 422, 503, details={422: _LIMIT_TOO_SMALL}),
+        responses=errors(422, 503, details={422: _LIMIT_TOO_SMALL}),
     )
-    async def list_strategies(caller: Annotated[Caller, credentials], page: Pagination) -> Response:
+    async def list_strategies(caller: Annotated[Caller, credentials.dependency], page: Pagination) -> Response:
         """List your strategies, oldest first."""
         read = partial(
             core.strategies.list, caller=caller, skip=page.skip, limit=page.limit, active_only=page.active_only
@@ -55,22 +59,22 @@ def routes(core: UseCases) -> APIRouter:
         status_code=201,
         response_model=Strategy,
         response_description="Created",
-        responses=errors(400, 401, 409, 415, 422, 503, details={422: _NO_NAME}) | created("Where the strategy is."),
+        responses=errors(409, 415, 422, 503, details={422: _NO_NAME}) | created("Where the strategy is."),
     )
     async def create_strategy(
-        request: Request, caller: Annotated[Caller, credentials], body: StrategyCreateBody
+        request: Request, caller: Annotated[Caller, credentials.dependency], body: StrategyCreateBody
     ) -> Response:
         """Store a new strategy."""
         strategy = await core.strategies.create(caller=caller, content=body.content())
-        return created_answer(strategy, location=f"{request.scope['path']}/{strategy.id}")
+        return created_answer(strategy, location=f"{path_for_clients(request.scope)}/{strategy.id}")
 
     @router.get(
         "/{id}",
         summary="Get Strategy",
         response_model=Strategy,
-        responses=errors(400, 401, 404, 422, 503, details={422: NO_INTEGER}),
+        responses=errors(404, 422, 503, details={422: NO_INTEGER}),
     )
-    async def get_strategy(caller: Annotated[Caller, credentials], strategy_id: StrategyId) -> Response:
+    async def get_strategy(caller: Annotated[Caller, credentials.dependency], strategy_id: StrategyId) -> Response:
         """Read one of your strategies."""
         return strategy_answer(await core.strategies.get(caller=caller, strategy_id=strategy_id))
 
@@ -78,10 +82,10 @@ def routes(core: UseCases) -> APIRouter:
         "/{id}",
         summary="Update Strategy",
         response_model=Strategy,
-        responses=errors(400, 401, 404, 409, 415, 422, 503, details={422: _NAME_TOO_SHORT}),
+        responses=errors(404, 409, 415, 422, 503, details={422: _NAME_TOO_SHORT}),
     )
     async def update_strategy(
-        caller: Annotated[Caller, credentials], strategy_id: StrategyId, body: StrategyUpdateBody
+        caller: Annotated[Caller, credentials.dependency], strategy_id: StrategyId, body: StrategyUpdateBody
     ) -> Response:
         """Change the fields that are sent and keep the rest."""
         return strategy_answer(
@@ -92,9 +96,9 @@ def routes(core: UseCases) -> APIRouter:
         "/{id}",
         summary="Delete Strategy",
         status_code=204,
-        responses=errors(400, 401, 404, 422, 503, details={422: NO_INTEGER}),
+        responses=errors(404, 422, 503, details={422: NO_INTEGER}),
     )
-    async def delete_strategy(caller: Annotated[Caller, credentials], strategy_id: StrategyId) -> Response:
+    async def delete_strategy(caller: Annotated[Caller, credentials.dependency], strategy_id: StrategyId) -> Response:
         """Remove a strategy for good."""
         await core.strategies.delete(caller=caller, strategy_id=strategy_id)
         return Response(status_code=204)
