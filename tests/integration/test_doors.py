@@ -20,13 +20,18 @@ NODE: Final = (14, 0)
 
 SAYS: Final = {
     "embed": "Crossover is taken\nCrossover {'fast_period': 10} False\n",
+    "in_a_fastapi_application": "/trading/api/v1/strategies/1\n",
+    "mounted_application": "bearer\n",
     "own_process_pool": "Crossover\nname blank name should not be blank\n",
     "replace_a_part": "Caller(user_id=1009, expires_at=None)\nInvalid or expired token\n",
     "several_use_cases": "fast is taken\n['fast', 'slow']\n",
 }
 """What each program prints."""
 
-IN_MEMORY: Final = ("embed", "replace_a_part", "several_use_cases")
+IN_MEMORY: Final = (
+    *("embed", "in_a_fastapi_application", "mounted_application"),
+    *("replace_a_part", "several_use_cases"),
+)
 OVER_A_DATABASE: Final = IN_MEMORY
 WITHOUT_A_STORE: Final = ("own_process_pool",)
 
