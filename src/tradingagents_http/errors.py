@@ -23,6 +23,7 @@ from tradingagents_core.errors import (
     TradingAgentsError,
     Unavailable,
 )
+from tradingagents_http.requests.bodies import JSON_MAX_BYTES, announced_bytes, too_large
 
 STATUSES: Final[Mapping[type[TradingAgentsError], int]] = {
     InvalidInput: 422,
@@ -145,6 +146,9 @@ def answer_errors(app: FastAPI) -> None:
     refuse = handlers[HTTPException]
 
     async def refused(request: Request, error: Exception) -> Response:
+        # A path without a route has no limit of its own.
+        if announced_bytes(request.scope) > JSON_MAX_BYTES:
+            return error_response(413, too_large(JSON_MAX_BYTES))
         response = await refuse(request, error)
         if response.status_code == 405:
             response.headers["Allow"] = ", ".join(_allowed_methods(request))
