@@ -5,29 +5,30 @@ import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import cast
 
 import pytest
-from hypothesis import settings
-from hypothesis.stateful import run_state_machine_as_test
 
-from tradingagents_conformance.blocks import BlocksContract
+from tradingagents_conformance.blocks import BlocksContract, patiently
 from tradingagents_conformance.examples import (
     CHANGED,
     CREATED,
+    EMAILS,
+    EMAILS_THAT_DIFFER,
     FOREIGN_IDS,
+    HASHES,
     UNUSED_IDS,
     add_user,
     exact,
     refused,
-    repeatable,
+    settle,
 )
-from tradingagents_conformance.histories.accounts import AccountHistories
+from tradingagents_conformance.histories.accounts import OPERATIONS, AccountHistory
 from tradingagents_conformance.histories.blocks import LeftOnPurpose
-from tradingagents_conformance.histories.machine import Exploration
+from tradingagents_conformance.histories.exploration import Exploration
+from tradingagents_conformance.histories.search import explore
 from tradingagents_conformance.opening import OpenAccountStore
 from tradingagents_core.domain.accounts import User
-from tradingagents_core.errors import EmailTaken, UserNotFound
+from tradingagents_core.errors import BlockFailed, EmailTaken, NestedBlock, UserNotFound
 from tradingagents_core.ports import AccountStore
 
 _log = logging.getLogger(__name__)
@@ -59,15 +60,19 @@ class AccountStoreContract(BlocksContract):
 
     # Reading
 
-    async def test_a_user_is_read_as_it_was_stored(self, store: AccountStore) -> None:
-        user = await add_user(store, "ann@example.com", password_hash="$argon2id$" + "x" * 300)
+    @pytest.mark.parametrize("email", EMAILS.values(), ids=EMAILS)
+    async def test_an_email_is_read_as_it_was_stored(self, store: AccountStore, email: str) -> None:
+        user = await add_user(store, email)
 
-        async with store.read() as view:
-            by_id, by_email = await view.users.find(user.id), await view.users.find_by_email("ann@example.com")
-        assert by_id is not None
-        assert by_email is not None
-        assert exact(by_id) == exact(by_email) == exact(user)
-        assert (user.email, user.password_hash) == ("ann@example.com", "$argon2id$" + "x" * 300)
+        assert user.email == email
+        await _assert_is_read_everywhere(store, user)
+
+    @pytest.mark.parametrize("password_hash", HASHES.values(), ids=HASHES)
+    async def test_a_hash_is_read_as_it_was_stored(self, store: AccountStore, password_hash: str) -> None:
+        user = await add_user(store, "ann@example.com", password_hash=password_hash)
+
+        assert user.password_hash == password_hash
+        await _assert_is_read_everywhere(store, user)
 
     async def test_times_come_back_aware_and_in_utc(self, store: AccountStore, ann: User) -> None:
         read = await _read(store, ann.id)
@@ -128,6 +133,15 @@ class AccountStoreContract(BlocksContract):
 
         assert ann.id < bob.id < cid.id
 
+    @pytest.mark.parametrize("emails", EMAILS_THAT_DIFFER.values(), ids=EMAILS_THAT_DIFFER)
+    async def test_emails_are_compared_character_by_character(
+        self, store: AccountStore, emails: tuple[str, str]
+    ) -> None:
+        users = [await add_user(store, email) for email in emails]
+
+        async with store.read() as view:
+            assert [await view.users.find_by_email(email) for email in emails] == users
+
     async def test_an_email_belongs_to_one_user(self, store: AccountStore, ann: User) -> None:
         with refused(EmailTaken(ann.email)):
             await add_user(store, ann.email)
@@ -150,6 +164,22 @@ class AccountStoreContract(BlocksContract):
 
         async with store.read() as view:
             assert [exact(user) for user in await view.users.list()] == [exact(changed), exact(bob)]
+
+    @pytest.mark.parametrize("email", EMAILS.values(), ids=EMAILS)
+    async def test_a_replaced_email_is_read_as_it_was_stored(self, store: AccountStore, ann: User, email: str) -> None:
+        changed = replace(ann, email=email)
+        await _replace(store, changed)
+
+        await _assert_is_read_everywhere(store, changed)
+
+    @pytest.mark.parametrize("password_hash", HASHES.values(), ids=HASHES)
+    async def test_a_replaced_hash_is_read_as_it_was_stored(
+        self, store: AccountStore, ann: User, password_hash: str
+    ) -> None:
+        changed = replace(ann, password_hash=password_hash)
+        await _replace(store, changed)
+
+        await _assert_is_read_everywhere(store, changed)
 
     async def test_a_replaced_user_is_found_by_the_new_email_only(self, store: AccountStore, ann: User) -> None:
         changed = replace(ann, email="a@example.com")
@@ -369,14 +399,142 @@ class AccountStoreContract(BlocksContract):
         await asyncio.wait_for(_replace(store, ann.deactivated(at=CHANGED)), self.patience)
         await asyncio.wait_for(add_user(store, "next@example.com"), self.patience)
 
+    @patiently
+    async def test_a_cancelled_caller_waits_until_its_commit_has_ended(self, store: AccountStore, ann: User) -> None:
+        async def change(password_hash: str, at_its_end: asyncio.Event) -> None:
+            async with store.write(ann.id) as work:
+                await work.users.replace(replace(ann, password_hash=password_hash))
+                at_its_end.set()
+
+        for turns in range(12):
+            at_its_end = asyncio.Event()
+            caller = asyncio.ensure_future(change(f"{turns}", at_its_end))
+            await at_its_end.wait()
+            await settle(turns)
+            caller.cancel()
+            await asyncio.wait({caller})
+
+            kept = await _read(store, ann.id)
+            await settle()
+            assert await _read(store, ann.id) == kept
+            assert caller.cancelled() or kept.password_hash == f"{turns}"
+
+    # Errors in blocks
+
+    @patiently
+    async def test_a_block_that_catches_a_refused_change_keeps_nothing(
+        self, store: AccountStore, ann: User, bob: User
+    ) -> None:
+        with pytest.raises(BlockFailed):
+            async with store.write(ann.id) as work:
+                await work.users.replace(ann.deactivated(at=CHANGED))
+                with refused(EmailTaken(bob.email)):
+                    await work.users.replace(replace(ann, email=bob.email))
+
+        async with store.read() as view:
+            assert list(await view.users.list()) == [ann, bob]
+
+    @patiently
+    async def test_a_block_may_catch_that_a_user_does_not_exist(
+        self, store: AccountStore, ann: User, bob: User
+    ) -> None:
+        changed = ann.deactivated(at=CHANGED)
+        async with store.write(ann.id) as work:
+            with refused(UserNotFound(bob.id)):
+                await work.users.get(bob.id)
+            await work.users.replace(changed)
+            with refused(UserNotFound(bob.id)):
+                await work.users.replace(bob)
+
+        assert await _read(store, ann.id) == changed
+
+    # Blocks and tasks
+
+    @patiently
+    @pytest.mark.parametrize("other", [False, True], ids=["the same user", "another user"])
+    async def test_a_nested_block_is_refused_and_spoils_nothing(
+        self, store: AccountStore, ann: User, bob: User, *, other: bool
+    ) -> None:
+        changed = ann.deactivated(at=CHANGED)
+        async with store.write(ann.id) as work:
+            with pytest.raises(NestedBlock):
+                await _replace(store, bob if other else ann)
+            await work.users.replace(changed)
+
+        assert await _read(store, ann.id) == changed
+        await asyncio.wait_for(_replace(store, bob if other else ann), self.patience)
+
+    @patiently
+    async def test_a_user_added_within_a_block_is_refused_and_spoils_nothing(
+        self, store: AccountStore, ann: User
+    ) -> None:
+        changed = ann.deactivated(at=CHANGED)
+        async with store.write(ann.id) as work:
+            with pytest.raises(NestedBlock):
+                await add_user(store, "new@example.com")
+            await work.users.replace(changed)
+
+        async with store.read() as view:
+            assert list(await view.users.list()) == [changed]
+
+    @patiently
+    async def test_a_block_of_another_task_is_no_nested_block(self, store: AccountStore, ann: User, bob: User) -> None:
+        changes = [user.deactivated(at=CHANGED) for user in (ann, bob)]
+        async with store.write(ann.id):
+            tasks = [asyncio.create_task(_replace(store, changed)) for changed in changes]
+            await settle()
+        await asyncio.wait_for(asyncio.gather(*tasks), self.patience)
+
+        async with store.read() as view:
+            assert list(await view.users.list()) == changes
+
+    @patiently
+    async def test_a_task_may_open_one_block_after_another(self, store: AccountStore, ann: User, bob: User) -> None:
+        for _ in range(2):
+            with pytest.raises(LeftOnPurpose):
+                await _write_and_fail(store, ann.id)
+            with refused(EmailTaken(ann.email)):
+                await add_user(store, ann.email)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(self.a_while), store.write(ann.id):
+                    await asyncio.Event().wait()
+            async with store.write(ann.id), store.read():
+                pass
+
+        await _replace(store, bob)
+
+    # Connections
+
+    @patiently
+    async def test_many_reading_blocks_that_fail_leave_nothing_open(self, store: AccountStore, ann: User) -> None:
+        for _ in range(self.many_blocks):
+            with pytest.raises(LeftOnPurpose):
+                await _read_and_fail(store, ann.id)
+
+        await _assert_nothing_is_open(store, ann)
+
+    @patiently
+    async def test_many_refused_writing_blocks_leave_nothing_open(self, store: AccountStore, ann: User) -> None:
+        for _ in range(self.many_blocks):
+            with refused(UserNotFound(FOREIGN_IDS[0])):
+                await _lengthen_hash(store, FOREIGN_IDS[0], "+")
+            with refused(EmailTaken(ann.email)):
+                await add_user(store, ann.email)
+            with pytest.raises(LeftOnPurpose):
+                await _write_and_fail(store, ann.id)
+
+        await _assert_nothing_is_open(store, ann)
+
     # Everything at once
 
     def test_random_histories_match_plain_dictionaries(self, open_store: OpenAccountStore) -> None:
-        exploration = Exploration(patience=self.patience)
-        run_state_machine_as_test(
-            # The annotation demands a class, but a factory is allowed, as the docstring says.
-            cast(type[AccountHistories], lambda: AccountHistories(open_store, exploration)),
-            settings=settings(repeatable(self.histories), stateful_step_count=self.history_length),
+        exploration = Exploration(patience=self.patience, a_while=self.a_while)
+        explore(
+            lambda: AccountHistory(open_store, exploration),
+            OPERATIONS,
+            histories=self.histories,
+            history_length=self.history_length,
+            shrinking=self.shrinking,
         )
         _log.info("Explored %s", exploration)
 
@@ -386,6 +544,29 @@ async def _read(store: AccountStore, user_id: int) -> User:
         user = await view.users.find(user_id)
     assert user is not None
     return user
+
+
+async def _assert_is_read_everywhere(store: AccountStore, user: User) -> None:
+    async with store.read() as view:
+        assert [exact(read) for read in await view.users.list()] == [exact(user)]
+        by_id, by_email = await view.users.find(user.id), await view.users.find_by_email(user.email)
+    async with store.write(user.id) as work:
+        in_a_block = await work.users.get(user.id)
+    assert by_id is not None
+    assert by_email is not None
+    assert exact(by_id) == exact(by_email) == exact(in_a_block) == exact(user)
+
+
+async def _read_and_fail(store: AccountStore, user_id: int) -> None:
+    async with store.read() as view:
+        await view.users.find(user_id)
+        raise LeftOnPurpose
+
+
+async def _write_and_fail(store: AccountStore, user_id: int) -> None:
+    async with store.write(user_id) as work:
+        await work.users.get(user_id)
+        raise LeftOnPurpose
 
 
 async def _replace(store: AccountStore, user: User) -> None:
@@ -399,3 +580,9 @@ async def _lengthen_hash(store: AccountStore, user_id: int, end: str) -> None:
         user = await work.users.get(user_id)
         await asyncio.sleep(0)
         await work.users.replace(replace(user, password_hash=f"{user.password_hash}{end}"))
+
+
+async def _assert_nothing_is_open(store: AccountStore, user: User) -> None:
+    changed = user.deactivated(at=CHANGED)
+    await _replace(store, changed)
+    assert await _read(store, user.id) == changed

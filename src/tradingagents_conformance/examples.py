@@ -1,5 +1,6 @@
 """Examples that the tests of the kit store, and shortcuts to store them through the ports."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -8,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from hypothesis import HealthCheck, settings
 
-from tradingagents_core.domain.accounts import User
+from tradingagents_core.domain.accounts import EMAIL_MAX_LENGTH, User
 from tradingagents_core.domain.parameters import (
     INTEGER_MAX,
     INTEGER_MIN,
@@ -70,6 +71,40 @@ CONTENTS: Final = {
 """Contents that a careless store changes or refuses."""
 
 
+EMAILS: Final = {
+    "longest": "l" * (EMAIL_MAX_LENGTH - len("@example.com")) + "@example.com",
+    "longest in bytes": "\U00010428" * (EMAIL_MAX_LENGTH - len("@\U0001f680")) + "@\U0001f680",
+    "other scripts": "用户.мария@例え.إختبار",
+    "accents": "jürgen.ñandú@bücher.example",
+    "combining characters": "ju\u0308rgen.i\u0307@e\u0301xample.com",
+    "dotless i": "\N{LATIN SMALL LETTER DOTLESS I}l@k.example",
+    "sharp s and final sigma": "strauß.\N{GREEK SMALL LETTER FINAL SIGMA}@straße.example",
+    "characters of queries": 'o\'brien+"a"\\b%s_:c?$1{}--@example.com',
+}
+"""E-mails that a careless store changes, cuts or refuses. All of them are in the form of `normalize_email`."""
+
+EMAILS_THAT_DIFFER: Final = {
+    "dotless i": ("i@example.com", "\N{LATIN SMALL LETTER DOTLESS I}@example.com"),
+    "accent": ("a@example.com", "á@example.com"),
+    "combining character": ("á@example.com", "a\u0301@example.com"),
+    "sharp s": ("strasse@example.com", "straße@example.com"),
+    "final sigma": ("\N{GREEK SMALL LETTER SIGMA}@example.com", "\N{GREEK SMALL LETTER FINAL SIGMA}@example.com"),
+    "width": ("a@example.com", "\uff41@example.com"),
+    "last character": tuple("l" * (EMAIL_MAX_LENGTH - 1 - len("@example.com")) + f"{end}@example.com" for end in "ab"),
+}
+"""Pairs of e-mails that are equal in the eyes of some databases. They are not equal."""
+
+HASHES: Final = {
+    "plain": "$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHQ$aGFzaGhhc2g",
+    # The characters vary, because a hash of equal characters looks the same in places where a part is missing.
+    "long": "$" + "".join(chr(ord("0") + number % 73) for number in range(8000)),
+    "not in ASCII": "$pässwört$策略🚀e\u0301",
+    "long and not in ASCII": "$" + "".join(chr(0x4E00 + number) for number in range(4000)),
+    "white space and case": " $AbC\t\r\n ",
+}
+"""Hashes of passwords that a careless store changes, cuts or refuses."""
+
+
 @contextmanager
 def refused(reason: TradingAgentsError) -> Iterator[None]:
     """A block that has to raise this error."""
@@ -108,18 +143,20 @@ def exact(stored: User | Strategy | Row) -> dict[str, str]:
 
     `True`, `1` and `1.0` differ, and so do `0.0` and `-0.0`, two orders of keys, and two time zones.
     """
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else repr(value)
+        for name, value in _plain(stored).items()
+    }
+
+
+def is_nearly(stored: User | Strategy | Row, other: User | Strategy | Row) -> bool:
+    """Whether the fields are equal but not exactly equal, such as `1` and `1.0`."""
+    return _plain(stored) == _plain(other) and exact(stored) != exact(other)
+
+
+def _plain(stored: User | Strategy | Row) -> Row:
     row = stored if isinstance(stored, dict) else {field.name: getattr(stored, field.name) for field in fields(stored)}
-    return {name: _text(value) for name, value in row.items()}
-
-
-def _text(value: object) -> str:
-    match value:
-        case Parameters():
-            return repr(value.to_dict())
-        case datetime():
-            return value.isoformat()
-        case _:
-            return repr(value)
+    return {name: value.to_dict() if isinstance(value, Parameters) else value for name, value in row.items()}
 
 
 async def add_user(store: AccountStore, email: str, *, password_hash: str = "hash") -> User:
@@ -142,3 +179,9 @@ async def names(
     async with store.read() as view:
         page = await view.strategies.list(owner_id=owner_id, skip=skip, limit=limit, active_only=active_only)
     return [strategy.name for strategy in page.items]
+
+
+async def settle(turns: int = 40) -> None:
+    """Let all tasks run for some turns of the event loop."""
+    for _ in range(turns):
+        await asyncio.sleep(0)

@@ -5,13 +5,11 @@ import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import ClassVar, Final, cast
+from typing import ClassVar, Final
 
 import pytest
-from hypothesis import settings
-from hypothesis.stateful import run_state_machine_as_test
 
-from tradingagents_conformance.blocks import BlocksContract
+from tradingagents_conformance.blocks import BlocksContract, patiently
 from tradingagents_conformance.examples import (
     CHANGED,
     CONTENTS,
@@ -22,20 +20,24 @@ from tradingagents_conformance.examples import (
     exact,
     names,
     refused,
-    repeatable,
+    settle,
 )
 from tradingagents_conformance.histories.blocks import LeftOnPurpose
-from tradingagents_conformance.histories.machine import Exploration
-from tradingagents_conformance.histories.strategies import StrategyHistories
+from tradingagents_conformance.histories.exploration import Exploration
+from tradingagents_conformance.histories.search import explore
+from tradingagents_conformance.histories.strategies import OPERATIONS, StrategyHistory
 from tradingagents_conformance.opening import OpenStrategyStore
 from tradingagents_core.domain.parameters import INTEGER_MAX, Parameters
 from tradingagents_core.domain.strategies import Strategy, StrategyContent
-from tradingagents_core.errors import StrategyNameTaken, StrategyNotFound
+from tradingagents_core.errors import BlockFailed, NestedBlock, StoreUnavailable, StrategyNameTaken, StrategyNotFound
 from tradingagents_core.ports import StrategyStore
 
 ANN: Final = 1009
 BOB: Final = 4
 """Two owners. A store does not know them before they own a strategy."""
+
+PAGES: Final = [(0, 2, "ab"), (1, 2, "bc"), (4, 2, "e"), (5, 2, ""), (0, 1000, "abcde"), (INTEGER_MAX + 1, 1, "")]
+"""Arguments `skip` and `limit` for a list of the strategies a to e, and the strategies on the page."""
 
 _log = logging.getLogger(__name__)
 
@@ -142,7 +144,7 @@ class StrategyStoreContract(BlocksContract):
 
     @pytest.mark.parametrize(
         ("skip", "limit", "listed"),
-        [(0, 2, "ab"), (1, 2, "bc"), (4, 2, "e"), (5, 2, ""), (0, 1000, "abcde"), (INTEGER_MAX + 1, 1, "")],
+        PAGES,
     )
     async def test_a_page_holds_at_most_limit_strategies_after_the_first_skip(
         self, store: StrategyStore, skip: int, limit: int, listed: str
@@ -414,6 +416,19 @@ class StrategyStoreContract(BlocksContract):
 
         assert (await add_strategy(store, ANN, "b")).id > removed.id
 
+    @patiently
+    async def test_ids_grow_also_after_a_block_that_was_rolled_back(self, store: StrategyStore) -> None:
+        removed = await add_strategy(store, ANN, "a")
+        await _remove(store, removed)
+        for _ in range(3):
+            with pytest.raises(LeftOnPurpose):
+                await _write_and_fail(store, ANN)
+
+        first = await add_strategy(store, ANN, "b")
+        with pytest.raises(LeftOnPurpose):
+            await _write_and_fail(store, ANN)
+        assert removed.id < first.id < (await add_strategy(store, ANN, "c")).id
+
     async def test_a_strategy_that_does_not_exist_cannot_be_removed(self, store: StrategyStore) -> None:
         await add_strategy(store, ANN, "a")
 
@@ -460,6 +475,52 @@ class StrategyStoreContract(BlocksContract):
             await work.strategies.replace(again.changed(at=CHANGED, name="b"))
 
         assert await names(store, ANN) == ["b"]
+
+    async def test_a_block_lists_its_own_changes(self, store: StrategyStore) -> None:
+        changed, removed, last = [await add_strategy(store, ANN, name) for name in ("changed", "removed", "last")]
+        async with store.write(ANN) as work:
+            changed = changed.changed(at=CHANGED, name="z")
+            await work.strategies.replace(changed)
+            await work.strategies.remove(removed.id)
+            new = await work.strategies.add(StrategyContent(name="a"), at=CREATED)
+            page = await work.strategies.list(skip=0, limit=10, active_only=False)
+            assert [exact(strategy) for strategy in page.items] == [exact(each) for each in (changed, last, new)]
+            assert page.total == 3
+
+    @pytest.mark.parametrize(("skip", "limit", "listed"), PAGES)
+    async def test_a_page_in_a_block_holds_at_most_limit_strategies_after_the_first_skip(
+        self, store: StrategyStore, skip: int, limit: int, listed: str
+    ) -> None:
+        for name in "abc":
+            await add_strategy(store, ANN, name)
+
+        async with store.write(ANN) as work:
+            for name in "de":
+                await work.strategies.add(StrategyContent(name=name), at=CREATED)
+            page = await work.strategies.list(skip=skip, limit=limit, active_only=False)
+        assert [strategy.name for strategy in page.items] == list(listed)
+        assert (page.total, page.skip, page.limit) == (5, skip, limit)
+
+    async def test_the_total_in_a_block_counts_what_the_list_holds_under_its_filter(self, store: StrategyStore) -> None:
+        for name, is_active in (("a", True), ("b", False)):
+            await add_strategy(store, ANN, StrategyContent(name=name, is_active=is_active))
+
+        async with store.write(ANN) as work:
+            for name, is_active in (("c", True), ("d", False)):
+                await work.strategies.add(StrategyContent(name=name, is_active=is_active), at=CREATED)
+            page = await work.strategies.list(skip=1, limit=10, active_only=True)
+        assert ([strategy.name for strategy in page.items], page.total) == (["c"], 2)
+
+    async def test_a_block_lists_no_strategy_of_another_owner(self, store: StrategyStore) -> None:
+        await add_strategy(store, BOB, "a")
+
+        async with store.write(ANN) as work:
+            page = await work.strategies.list(skip=0, limit=10, active_only=False)
+        assert (list(page.items), page.total) == ([], 0)
+
+    async def test_a_block_says_whose_it_is(self, store: StrategyStore) -> None:
+        async with store.write(ANN) as work:
+            assert work.owner_id == ANN
 
     async def test_a_block_does_not_find_a_strategy_that_it_has_removed(self, store: StrategyStore) -> None:
         strategy = await add_strategy(store, ANN, "a")
@@ -653,20 +714,171 @@ class StrategyStoreContract(BlocksContract):
 
         await asyncio.wait_for(add_strategy(store, ANN, "next"), self.patience)
 
+    @patiently
+    async def test_a_cancelled_caller_waits_until_its_commit_has_ended(self, store: StrategyStore) -> None:
+        async def add_one(name: str, at_its_end: asyncio.Event) -> None:
+            async with store.write(ANN) as work:
+                await work.strategies.add(StrategyContent(name=name), at=CREATED)
+                at_its_end.set()
+
+        for turns in range(12):
+            at_its_end = asyncio.Event()
+            caller = asyncio.ensure_future(add_one(f"{turns}", at_its_end))
+            await at_its_end.wait()
+            await settle(turns)
+            caller.cancel()
+            await asyncio.wait({caller})
+
+            kept = await names(store, ANN)
+            await settle()
+            assert await names(store, ANN) == kept
+            assert caller.cancelled() or f"{turns}" in kept
+
+    # Errors in blocks
+
+    @patiently
+    async def test_a_block_that_catches_a_refused_change_keeps_nothing(self, store: StrategyStore) -> None:
+        first = await add_strategy(store, ANN, "a")
+        await add_strategy(store, ANN, "b")
+        with pytest.raises(BlockFailed):
+            async with store.write(ANN) as work:
+                await work.strategies.add(StrategyContent(name="not kept"), at=CREATED)
+                with refused(StrategyNameTaken("a")):
+                    await work.strategies.add(StrategyContent(name="a"), at=CREATED)
+        with pytest.raises(BlockFailed):
+            async with store.write(ANN) as work:
+                await work.strategies.add(StrategyContent(name="not kept"), at=CREATED)
+                with refused(StrategyNameTaken("b")):
+                    await work.strategies.replace(first.changed(at=CHANGED, name="b"))
+
+        assert await names(store, ANN) == ["a", "b"]
+
+    @patiently
+    async def test_a_block_may_catch_that_a_strategy_does_not_exist(self, store: StrategyStore) -> None:
+        other = await add_strategy(store, BOB, "of another")
+        async with store.write(ANN) as work:
+            with refused(StrategyNotFound(other.id)):
+                await work.strategies.get(other.id)
+            await work.strategies.add(StrategyContent(name="a"), at=CREATED)
+            with refused(StrategyNotFound(other.id)):
+                await work.strategies.replace(other)
+            with refused(StrategyNotFound(other.id)):
+                await work.strategies.remove(other.id)
+            await work.strategies.add(StrategyContent(name="b"), at=CREATED)
+
+        assert await names(store, ANN) == ["a", "b"]
+
+    # Blocks and tasks
+
+    @patiently
+    @pytest.mark.parametrize("owner_id", [ANN, BOB])
+    async def test_a_nested_block_is_refused_and_spoils_nothing(self, store: StrategyStore, owner_id: int) -> None:
+        async with store.write(ANN) as work:
+            await work.strategies.add(StrategyContent(name="a"), at=CREATED)
+            with pytest.raises(NestedBlock):
+                async with store.write(owner_id):
+                    pass
+            await work.strategies.add(StrategyContent(name="b"), at=CREATED)
+
+        assert await names(store, ANN) == ["a", "b"]
+        await asyncio.wait_for(add_strategy(store, owner_id, "next"), self.patience)
+
+    @patiently
+    async def test_a_block_of_another_task_is_no_nested_block(self, store: StrategyStore) -> None:
+        async with store.write(ANN) as work:
+            tasks = [asyncio.create_task(add_strategy(store, owner_id, "later")) for owner_id in (ANN, BOB)]
+            await settle()
+            await work.strategies.add(StrategyContent(name="sooner"), at=CREATED)
+        await asyncio.wait_for(asyncio.gather(*tasks), self.patience)
+
+        assert (await names(store, ANN), await names(store, BOB)) == (["sooner", "later"], ["later"])
+
+    @patiently
+    async def test_a_task_may_open_one_block_after_another(self, store: StrategyStore) -> None:
+        for _ in range(2):
+            with pytest.raises(LeftOnPurpose):
+                await _write_and_fail(store, ANN)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(self.a_while), store.write(ANN):
+                    await asyncio.Event().wait()
+            async with store.write(ANN), store.read():
+                pass
+
+        await add_strategy(store, BOB, "next")
+
+    # Connections
+
+    @patiently
+    async def test_many_refused_reads_leave_nothing_open(self, store: StrategyStore) -> None:
+        strategy = await add_strategy(store, ANN, "a")
+
+        for _ in range(self.many_blocks):
+            with refused(StrategyNotFound(strategy.id)):
+                await _read_strategy(store, BOB, strategy.id)
+        await _assert_nothing_is_open(store)
+
+    @patiently
+    async def test_many_refused_reads_at_once_leave_nothing_open(self, store: StrategyStore) -> None:
+        strategy = await add_strategy(store, ANN, "a")
+
+        reads = [_read_strategy(store, BOB, strategy.id) for _ in range(self.many_blocks)]
+        outcomes = await asyncio.gather(*reads, return_exceptions=True)
+        # A store may refuse blocks that wait too long for a connection.
+        assert {type(outcome) for outcome in outcomes} <= {StrategyNotFound, StoreUnavailable}
+        await _assert_nothing_is_open(store)
+
+    @patiently
+    async def test_many_reading_blocks_that_fail_leave_nothing_open(self, store: StrategyStore) -> None:
+        for _ in range(self.many_blocks):
+            with pytest.raises(LeftOnPurpose):
+                await _read_and_fail(store, ANN)
+
+        await _assert_nothing_is_open(store)
+
+    @patiently
+    async def test_many_refused_writing_blocks_leave_nothing_open(self, store: StrategyStore) -> None:
+        strategy = await add_strategy(store, ANN, "a")
+
+        for _ in range(self.many_blocks):
+            with refused(StrategyNotFound(strategy.id)):
+                await _remove(store, replace(strategy, owner_id=BOB))
+            with pytest.raises(LeftOnPurpose):
+                await _write_and_fail(store, ANN)
+        await _assert_nothing_is_open(store)
+
     # Everything at once
 
     def test_random_histories_match_plain_dictionaries(self, open_store: OpenStrategyStore) -> None:
-        exploration = Exploration(patience=self.patience)
-        run_state_machine_as_test(
-            # The annotation demands a class, but a factory is allowed, as the docstring says.
-            cast(type[StrategyHistories], lambda: StrategyHistories(open_store, exploration)),
-            settings=settings(repeatable(self.histories), stateful_step_count=self.history_length),
+        exploration = Exploration(patience=self.patience, a_while=self.a_while)
+        explore(
+            lambda: StrategyHistory(open_store, exploration),
+            OPERATIONS,
+            histories=self.histories,
+            history_length=self.history_length,
+            shrinking=self.shrinking,
         )
         _log.info("Explored %s", exploration)
 
 
 def _as_stored(content: StrategyContent, strategy_id: int) -> dict[str, str]:
     return exact(Strategy.created(content, id=strategy_id, owner_id=ANN, at=CREATED))
+
+
+async def _read_strategy(store: StrategyStore, owner_id: int, strategy_id: int) -> Strategy:
+    async with store.read() as view:
+        return await view.strategies.get(owner_id=owner_id, strategy_id=strategy_id)
+
+
+async def _read_and_fail(store: StrategyStore, owner_id: int) -> None:
+    async with store.read() as view:
+        await view.strategies.list(owner_id=owner_id, skip=0, limit=10, active_only=False)
+        raise LeftOnPurpose
+
+
+async def _write_and_fail(store: StrategyStore, owner_id: int) -> None:
+    async with store.write(owner_id) as work:
+        await work.strategies.add(StrategyContent(name="not kept"), at=CREATED)
+        raise LeftOnPurpose
 
 
 async def _remove(store: StrategyStore, strategy: Strategy) -> None:
@@ -680,3 +892,8 @@ async def _totals(store: StrategyStore, owner_id: int) -> tuple[int, int]:
         every = await view.strategies.list(owner_id=owner_id, skip=0, limit=1, active_only=False)
         active = await view.strategies.list(owner_id=owner_id, skip=0, limit=1, active_only=True)
     return every.total, active.total
+
+
+async def _assert_nothing_is_open(store: StrategyStore) -> None:
+    await add_strategy(store, ANN, "next")
+    assert (await names(store, ANN))[-1] == "next"

@@ -3,12 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import Phase, settings
-
-# The tests of broken stores need a failing history, not the shortest one.
-UNSHRUNK = "unshrunk"
-settings.register_profile(UNSHRUNK, phases=[Phase.generate])
-
 
 @dataclass(frozen=True)
 class Fault:

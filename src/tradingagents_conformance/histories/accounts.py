@@ -8,9 +8,8 @@ from datetime import datetime, timedelta
 from typing import Final, Self, TypeAlias
 
 from hypothesis import strategies as st
-from hypothesis.stateful import rule
 
-from tradingagents_conformance.examples import CREATED, FOREIGN_IDS, Row, exact, refused, says
+from tradingagents_conformance.examples import CREATED, FOREIGN_IDS, Row, exact, is_nearly, refused, says
 from tradingagents_conformance.histories.blocks import (
     CUTS,
     TURNS,
@@ -20,16 +19,18 @@ from tradingagents_conformance.histories.blocks import (
     Overlap,
     Overlapping,
     Step,
-    cancel_later,
+    after_turns,
     overlapping,
     picked,
     possible,
 )
-from tradingagents_conformance.histories.machine import READS_MEANWHILE, Exploration, Histories
+from tradingagents_conformance.histories.exploration import Exploration
+from tradingagents_conformance.histories.history import READS_MEANWHILE, History, operation
+from tradingagents_conformance.histories.promises import BlockPromises, keeping, promise
 from tradingagents_conformance.opening import OpenAccountStore
 from tradingagents_core.domain.accounts import User
 from tradingagents_core.errors import EmailTaken, TradingAgentsError, UserNotFound
-from tradingagents_core.ports import AccountStore, AccountWork
+from tradingagents_core.ports import AccountStore, AccountWork, UserReader, UserRepository
 
 
 @dataclass
@@ -48,8 +49,10 @@ class AccountModel(Model):
 
     def add(self, row: Row) -> None:
         """Add a new user."""
-        assert row["id"] not in self.users, f"the id {row['id']} was used before"
-        assert not self.email_is_taken(row["email"]), "two users have one e-mail"
+        with keeping(promise(AccountStore.add_user, "no other user ever had this id")):
+            assert row["id"] not in self.users, f"the id {row['id']} was used before"
+        with keeping(promise(AccountStore.add_user, "EmailTaken")):
+            assert not self.email_is_taken(row["email"]), "two users have one e-mail"
         self.users[row["id"]] = row
 
     def seen(self, row_id: int) -> dict[str, str]:
@@ -63,7 +66,12 @@ class AccountModel(Model):
 
 
 AccountBlock: TypeAlias = Block[AccountWork, AccountModel]
-AccountStep: TypeAlias = Step[AccountWork, AccountModel]
+
+
+class AccountStep(Step[AccountWork, AccountModel]):
+    """An operation on a user."""
+
+    port = UserRepository
 
 
 def _chosen(user: int | None, block: AccountBlock) -> int:
@@ -75,6 +83,11 @@ class ReadUser(AccountStep):
     """Read a user: the user of the block for None, otherwise another one, which is refused."""
 
     user: int | None
+
+    method = "get"
+
+    def text(self, block: AccountBlock) -> str:
+        return f"get({_chosen(self.user, block)})"
 
     def reasons(self, block: AccountBlock) -> Sequence[TradingAgentsError]:
         user_id = _chosen(self.user, block)
@@ -94,6 +107,11 @@ class ChangeUser(AccountStep):
     user: int | None
     changes: Row
 
+    method = "replace"
+
+    def text(self, block: AccountBlock) -> str:
+        return f"replace({_arguments(self._changed(block))})"
+
     def reasons(self, block: AccountBlock) -> Sequence[TradingAgentsError]:
         changed = self._changed(block)
         reasons: list[TradingAgentsError] = []
@@ -112,6 +130,10 @@ class ChangeUser(AccountStep):
     def _changed(self, block: AccountBlock) -> Row:
         user_id = possible(_chosen(self.user, block))
         return block.model.users.get(user_id, block.model.users[block.row_id]) | {"id": user_id} | self.changes
+
+
+def _arguments(row: Row) -> str:
+    return ", ".join(f"{name}={value}" for name, value in exact(row).items())
 
 
 @dataclass(frozen=True)
@@ -169,11 +191,13 @@ _changes_but_of_emails: st.SearchStrategy[AccountStep] = st.builds(
         {"updated_at": _moments}, optional={"password_hash": _hashes, "is_active": st.booleans()}
     ),
 )
-_steps = st.lists(st.one_of(_changes, _changes, _reads), min_size=2, max_size=5)
+_steps = st.lists(st.one_of(_changes, _changes, _reads), min_size=1, max_size=5)
 
 
-class AccountHistories(Histories[AccountStore, AccountWork, AccountModel]):
+class AccountHistory(History[AccountStore, AccountWork, AccountModel]):
     """Random blocks of a few users, and users who are added between and beside the blocks."""
+
+    promises = BlockPromises.of(AccountStore, UserReader, UserRepository)
 
     def __init__(self, open_store: OpenAccountStore, exploration: Exploration) -> None:
         super().__init__(open_store, AccountModel(), exploration)
@@ -187,49 +211,58 @@ class AccountHistories(Histories[AccountStore, AccountWork, AccountModel]):
     async def compare(self, model: AccountModel) -> None:
         async with self.store.read() as view:
             listed = await view.users.list()
+        with keeping(self.promises.as_stored):
+            stored = [model.users[user_id] for user_id in sorted(model.users)]
+            assert not any(map(is_nearly, listed, stored)), "a user was changed"
+        ids = [user.id for user in listed]
+        if sorted(ids) == sorted(model.users):
+            with keeping(promise(UserReader.list, "oldest first")):
+                assert ids == sorted(ids), "the users are not listed in the order of their ids"
         assert [exact(user) for user in listed] == [exact(model.users[user_id]) for user_id in sorted(model.users)]
 
-    @rule(blocks=st.lists(st.tuples(_users_and_nobody, _steps), min_size=1, max_size=3))
-    def keep_blocks(self, blocks: list[tuple[int, list[AccountStep]]]) -> None:
+    async def keep_blocks(self, blocks: list[tuple[int, list[AccountStep]]]) -> None:
         """A normal end commits a block, unless its user does not exist or one of its steps is refused."""
         for user, steps in blocks:
             user_id = self.model.user_id(user)
-            self.run(self.keep(user_id, steps) if user_id in self.model.users else self._open_block_of_nobody(user_id))
-            self.the_store_matches_the_model()
-        self.run(self._find())
+            await (self.keep(user_id, steps) if user_id in self.model.users else self._open_block_of_nobody(user_id))
+        await self._find()
 
-    @rule(user=_users, steps=_steps)
-    def leave_a_block_with_an_exception(self, user: int, steps: list[AccountStep]) -> None:
+    async def leave_a_block_with_an_exception(self, user: int, steps: list[AccountStep]) -> None:
         """An exception rolls a block back."""
-        self.run(self.fail(self.model.user_id(user), steps))
+        await self.fail(self.model.user_id(user), steps)
 
-    @rule(user=_users, steps=_steps, cut=CUTS)
-    def cancel_a_block(self, user: int, steps: list[AccountStep], cut: Cut) -> None:
+    async def catch_refusals(self, user: int, steps: list[AccountStep]) -> None:
+        """A block that catches the error of a refused change keeps nothing."""
+        await self.catch(self.model.user_id(user), steps)
+
+    async def cancel_a_block(self, user: int, steps: list[AccountStep], cut: Cut) -> None:
         """A block whose caller is cancelled commits everything or nothing."""
-        self.run(self.cancel(self.model.user_id(user), steps, cut))
+        await self.cancel(self.model.user_id(user), steps, cut)
 
-    @rule(blocks=overlapping(st.sampled_from((0, 0, 0, 1)), _changes_but_of_emails), new=_new_users_at_once)
-    def overlap_blocks(self, blocks: list[Overlapping[AccountWork, AccountModel]], new: list[NewUser]) -> None:
+    async def overlap_blocks(self, blocks: list[Overlapping[AccountWork, AccountModel]], new: list[NewUser]) -> None:
         """Blocks of one user run one after another while users are added; readers see only committed data."""
         overlap = Overlap(self.model, self.model.users)
         of_users = [(self.model.user_id(block.row), block) for block in blocks]
         refused_emails: list[str] = []
         adding = [self._add_beside(each, max(self.model.users), refused_emails) for each in new]
-        self.run(self.overlap(overlap, of_users, self._read_meanwhile(overlap, new), *adding))
+        await self.overlap(overlap, of_users, self._read_meanwhile(overlap, new), *adding)
         for email in refused_emails:
-            assert self.model.email_is_taken(email), f"{email} was refused, but no user has it"
+            with keeping(promise(AccountStore.add_user, "EmailTaken")):
+                assert self.model.email_is_taken(email), f"{email} was refused, but no user has it"
+        await self.check(self.promises.locked)
 
-    @rule(new=st.lists(_new_users, min_size=1, max_size=3))
-    def add_users(self, new: list[NewUser]) -> None:
+    async def add_users(self, new: list[NewUser]) -> None:
         """A new user is stored, unless another user has the e-mail."""
-        self.run(self._add(new))
+        await self._add(new)
+        await self.check(promise(AccountStore.add_user))
 
-    @rule(new=_new_users, turns=TURNS)
-    def cancel_an_addition(self, new: NewUser, turns: int) -> None:
+    async def cancel_an_addition(self, new: NewUser, turns: int) -> None:
         """A user whose addition is cancelled is stored as a whole or not at all."""
-        self.run(self._cancel_addition(new, turns))
+        await self._cancel_addition(new, turns)
+        await self.check(self.promises.whole_or_undone)
 
     async def _add(self, new: Sequence[NewUser]) -> None:
+        self.promise = promise(AccountStore.add_user)
         for each in new:
             self.exploration.steps += 1
             if self.model.email_is_taken(each.email):
@@ -240,10 +273,14 @@ class AccountHistories(Histories[AccountStore, AccountWork, AccountModel]):
                 self._note(each, await self._ask_to_add(each), newest=max(self.model.users, default=None))
 
     async def _ask_to_add(self, new: NewUser) -> User:
+        self.events.append(
+            f"add_user(email={new.email!r}, password_hash={new.password_hash!r}, at={new.at.isoformat()})"
+        )
         return await self.store.add_user(email=new.email, password_hash=new.password_hash, at=new.at)
 
     def _note(self, new: NewUser, answer: User, *, newest: int | None) -> None:
-        assert newest is None or answer.id > newest, "the id of a new user is not greater than all earlier ids"
+        with keeping(promise(AccountStore.add_user, "greater than the id of every earlier")):
+            assert newest is None or answer.id > newest, "the id of a new user is not greater than all earlier ids"
         row = new.row(answer.id)
         assert exact(answer) == exact(row)
         self.model.add(row)
@@ -259,8 +296,9 @@ class AccountHistories(Histories[AccountStore, AccountWork, AccountModel]):
             self._note(new, answer, newest=newest)
 
     async def _cancel_addition(self, new: NewUser, turns: int) -> None:
+        self.cancelled = True
         caller = asyncio.ensure_future(self._add([new]))
-        cancel_later(caller, turns)
+        after_turns(turns, caller.cancel)
         try:
             await asyncio.wait({caller})
         finally:
@@ -274,19 +312,25 @@ class AccountHistories(Histories[AccountStore, AccountWork, AccountModel]):
             self._note(new, found, newest=max(self.model.users))
 
     async def _open_block_of_nobody(self, user_id: int) -> None:
+        self.events.append(f"write({user_id})")
+        self.promise = promise(AccountStore.write, "UserNotFound")
         with refused(UserNotFound(user_id)):
             async with self.store.write(user_id):
                 raise AssertionError("a block of a user who does not exist was entered")
 
     async def _find(self) -> None:
         """Check that each user is found by id and by e-mail, and that other ids and e-mails find none."""
+        self.events.append("read(): find and find_by_email")
+        self.promise = promise(UserReader.find)
         async with self.store.read() as view:
             for user_id, row in self.model.users.items():
                 for found in (await view.users.find(user_id), await view.users.find_by_email(row["email"])):
-                    assert found is not None
-                    assert exact(found) == exact(row)
+                    assert found is not None, f"a user of {row} is not found"
+                    with keeping(self.promises.as_stored):
+                        assert exact(found) == exact(row)
             for user_id in FOREIGN_IDS:
                 assert await view.users.find(user_id) is None
+            self.promise = promise(UserReader.find_by_email)
             for email in EMAILS:
                 assert self.model.email_is_taken(email) or await view.users.find_by_email(email) is None
 
@@ -296,8 +340,28 @@ class AccountHistories(Histories[AccountStore, AccountWork, AccountModel]):
             async with self.store.read() as view:
                 listed = await view.users.list()
             assert known <= {user.id for user in listed}
-            assert list(listed) == sorted(listed, key=lambda user: user.id), "users are not listed in the order of ids"
+            with keeping(promise(UserReader.list, "oldest first")):
+                ordered = sorted(listed, key=lambda user: user.id)
+                assert list(listed) == ordered, "the users are not listed in the order of their ids"
             for user in listed:
                 kept = overlap.seen(user.id) if user.id in known else [exact(each.row(user.id)) for each in new]
-                assert exact(user) in kept, "a reader saw data that no block has committed"
+                with keeping(self.promises.committed_data):
+                    assert exact(user) in kept, "a reader saw data that no block has committed"
             await asyncio.sleep(0)
+
+
+OPERATIONS: Final = st.one_of(
+    operation(
+        AccountHistory.keep_blocks, blocks=st.lists(st.tuples(_users_and_nobody, _steps), min_size=1, max_size=3)
+    ),
+    operation(AccountHistory.leave_a_block_with_an_exception, user=_users, steps=_steps),
+    operation(AccountHistory.catch_refusals, user=_users, steps=_steps),
+    operation(AccountHistory.cancel_a_block, user=_users, steps=_steps, cut=CUTS),
+    operation(
+        AccountHistory.overlap_blocks,
+        blocks=overlapping(st.sampled_from((0, 0, 0, 1)), _changes_but_of_emails),
+        new=_new_users_at_once,
+    ),
+    operation(AccountHistory.add_users, new=st.lists(_new_users, min_size=1, max_size=3)),
+    operation(AccountHistory.cancel_an_addition, new=_new_users, turns=TURNS),
+)

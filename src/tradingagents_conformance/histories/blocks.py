@@ -2,15 +2,16 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final, Generic, Self, TypeVar
+from typing import Any, ClassVar, Final, Generic, Self, TypeVar
 
 from hypothesis import strategies as st
 
 from tradingagents_conformance.examples import FOREIGN_IDS
+from tradingagents_conformance.histories.promises import Promise, PromiseBroken, promise
 from tradingagents_core.domain.parameters import INTEGER_MAX
 from tradingagents_core.errors import TradingAgentsError
 
@@ -49,6 +50,14 @@ class Block(Generic[WorkT, ModelT]):
 class Step(ABC, Generic[WorkT, ModelT]):
     """An operation in a block."""
 
+    port: ClassVar[type[Any]]
+    method: ClassVar[str]
+    """The name of the method of the port."""
+
+    @abstractmethod
+    def text(self, block: Block[WorkT, ModelT]) -> str:
+        """The call of the method, for the report of a history that fails."""
+
     @abstractmethod
     def reasons(self, block: Block[WorkT, ModelT]) -> Sequence[TradingAgentsError]:
         """The errors with which the block has to refuse the step; any of them is right."""
@@ -61,12 +70,22 @@ class Step(ABC, Generic[WorkT, ModelT]):
     def note(self, block: Block[WorkT, ModelT], answer: Any) -> None:
         """Check the result, and make the change in the model."""
 
+    def promise(self, *errors: TradingAgentsError) -> Promise:
+        """The sentence about one of these errors in the docstring of the method, or the first sentence."""
+        method = getattr(self.port, self.method)
+        for error in errors:
+            with suppress(LookupError):
+                return promise(method, f"{type(error).__name__}:")
+        return promise(method)
+
 
 class Ending(Enum):
     """The ending of a block that is not cancelled."""
 
     KEPT = "kept"
     FAILING = "failing"
+    CATCHING = "catching"
+    """A normal end, and each refused step is caught."""
 
 
 class LeftOnPurpose(Exception):
@@ -84,10 +103,9 @@ class Cut:
     after: int
     turns: int
 
-    def cancel_if_due(self, reached: int, steps: int) -> None:
-        """Cancel the current task after the turns, if its block with this many steps has reached the point."""
-        if self.after % (steps + 2) == reached:
-            cancel_later(asyncio.current_task(), self.turns)
+    def is_due(self, reached: int, steps: int) -> bool:
+        """Whether a block with this many steps that has reached this point is at the point."""
+        return self.after % (steps + 2) == reached
 
 
 TURNS: Final = st.integers(0, 3) | st.integers(0, 40)
@@ -122,9 +140,45 @@ def overlapping(
 class Attempt:
     """The progress of a block."""
 
-    def __init__(self) -> None:
+    def __init__(self, events: list[str], number: int, row_id: int) -> None:
+        self.row_id = row_id
         self.refused = False
+        self.caught = False
+        """Whether the block has caught the error of a refused change."""
+        self.cancelled = False
         self.at_its_end = False
+        self.alone = ExitStack()
+        """Ends when another block may lock the row."""
+        self._events = events
+        self._number = number
+
+    def tell(self, event: str) -> None:
+        """Add an event of this block to the events of the history."""
+        self._events.append(f"block {self._number}: {event}")
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """A context that adds the beginning and the end of this block to the events."""
+        self.tell(f"write({self.row_id})")
+        try:
+            yield
+        except asyncio.CancelledError:
+            self.tell("is cancelled")
+            raise
+        except PromiseBroken:
+            raise
+        except BaseException as error:
+            self.tell(f"ends with {error!r}")
+            raise
+        self.tell("ends normally")
+
+    def cancel(self, task: "asyncio.Task[Any]") -> None:
+        """Cancel the task of this block."""
+        self.tell("the caller cancels")
+        self.cancelled = True
+        # The store may roll back and unlock the row before the cancellation arrives in the block.
+        self.alone.close()
+        task.cancel()
 
 
 class Overlap(Generic[ModelT]):
@@ -136,13 +190,14 @@ class Overlap(Generic[ModelT]):
         self._seen = {row_id: [model.seen(row_id)] for row_id in row_ids}
 
     @contextmanager
-    def alone_with(self, row_id: int) -> Iterator[ExitStack]:
-        """A block in which no other block may lock the row. Closing the yielded stack ends this earlier."""
+    def alone_with(self, row_id: int) -> Iterator[None]:
+        """A block in which no other block may lock the row."""
         assert row_id not in self._held, "two blocks have locked one row at the same time"
         self._held.add(row_id)
-        with ExitStack() as alone:
-            alone.callback(self._held.remove, row_id)
-            yield alone
+        try:
+            yield
+        finally:
+            self._held.remove(row_id)
 
     def note(self, block: Block[WorkT, ModelT]) -> None:
         """Note the changes that a block is about to commit. The next block of the row builds on them."""
@@ -154,14 +209,12 @@ class Overlap(Generic[ModelT]):
         return self._seen[row_id]
 
 
-def cancel_later(task: "asyncio.Task[Any] | None", turns: int, attempt: Attempt | None = None) -> None:
-    """Cancel a task after some turns of the event loop, unless it has ended or its attempt has come to its end."""
-    if task is None or task.done() or (attempt is not None and attempt.at_its_end):
-        return
+def after_turns(turns: int, call: Callable[[], object]) -> None:
+    """Call a function after some turns of the event loop; before the next turn for 0."""
     if turns:
-        asyncio.get_running_loop().call_soon(cancel_later, task, turns - 1, attempt)
+        asyncio.get_running_loop().call_soon(after_turns, turns - 1, call)
     else:
-        task.cancel()
+        call()
 
 
 def picked(pick: int, given: Sequence[int]) -> int:

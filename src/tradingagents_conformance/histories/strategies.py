@@ -9,9 +9,8 @@ from datetime import datetime, timedelta
 from typing import Final, Self, TypeAlias
 
 from hypothesis import strategies as st
-from hypothesis.stateful import rule
 
-from tradingagents_conformance.examples import CREATED, Row, exact, refused
+from tradingagents_conformance.examples import CREATED, Row, exact, is_nearly, refused
 from tradingagents_conformance.histories.blocks import (
     CUTS,
     Block,
@@ -24,12 +23,15 @@ from tradingagents_conformance.histories.blocks import (
     picked,
     possible,
 )
-from tradingagents_conformance.histories.machine import READS_MEANWHILE, Exploration, Histories
+from tradingagents_conformance.histories.exploration import Exploration
+from tradingagents_conformance.histories.history import READS_MEANWHILE, History, operation
+from tradingagents_conformance.histories.promises import BlockPromises, keeping, promise
 from tradingagents_conformance.opening import OpenStrategyStore
+from tradingagents_core.domain.page import Page
 from tradingagents_core.domain.parameters import INTEGER_MAX, INTEGER_MIN, JsonValue, Parameters
 from tradingagents_core.domain.strategies import Strategy, StrategyContent
 from tradingagents_core.errors import StrategyNameTaken, StrategyNotFound, TradingAgentsError
-from tradingagents_core.ports import StrategyStore, StrategyView, StrategyWork
+from tradingagents_core.ports import StrategyReader, StrategyRepository, StrategyStore, StrategyView, StrategyWork
 
 OWNERS: Final = (1009, 4, 2**40)
 """Three owners. The last one has no strategy at first."""
@@ -88,7 +90,12 @@ class StrategyModel(Model):
 
 
 StrategyBlock: TypeAlias = Block[StrategyWork, StrategyModel]
-StrategyStep: TypeAlias = Step[StrategyWork, StrategyModel]
+
+
+class StrategyStep(Step[StrategyWork, StrategyModel]):
+    """An operation on the strategies of an owner."""
+
+    port = StrategyRepository
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,11 @@ class ReadStrategy(StrategyStep):
     """Read a strategy of the owner, or try to read another one."""
 
     strategy: int
+
+    method = "get"
+
+    def text(self, block: StrategyBlock) -> str:
+        return f"get({block.model.strategy_id(block.row_id, self.strategy)})"
 
     def reasons(self, block: StrategyBlock) -> Sequence[TradingAgentsError]:
         strategy_id = block.model.strategy_id(block.row_id, self.strategy)
@@ -109,11 +121,41 @@ class ReadStrategy(StrategyStep):
 
 
 @dataclass(frozen=True)
+class ListStrategies(StrategyStep):
+    """Read a page of the owner's strategies."""
+
+    skip: int
+    limit: int
+    active_only: bool
+
+    method = "list"
+
+    def text(self, block: StrategyBlock) -> str:
+        return f"list(skip={self.skip}, limit={self.limit}, active_only={self.active_only})"
+
+    def reasons(self, block: StrategyBlock) -> Sequence[TradingAgentsError]:
+        return []
+
+    async def ask(self, block: StrategyBlock) -> Page[Strategy]:
+        return await block.work.strategies.list(skip=self.skip, limit=self.limit, active_only=self.active_only)
+
+    def note(self, block: StrategyBlock, answer: Page[Strategy]) -> None:
+        listed = block.model.owned(block.row_id, active_only=self.active_only)
+        assert [exact(item) for item in answer.items] == [exact(row) for row in listed[self.skip :][: self.limit]]
+        assert (answer.total, answer.skip, answer.limit) == (len(listed), self.skip, self.limit)
+
+
+@dataclass(frozen=True)
 class AddStrategy(StrategyStep):
     """Store a new strategy."""
 
     content: Row
     at: datetime
+
+    method = "add"
+
+    def text(self, block: StrategyBlock) -> str:
+        return f"add({_arguments(self.content)}, at={self.at.isoformat()})"
 
     def reasons(self, block: StrategyBlock) -> Sequence[TradingAgentsError]:
         name = self.content["name"]
@@ -125,10 +167,11 @@ class AddStrategy(StrategyStep):
 
     def note(self, block: StrategyBlock, answer: Strategy) -> None:
         earlier = [key for key, owner_id in block.model.owners.items() if owner_id == block.row_id]
-        block.model.note_id(answer.id, block.row_id)
-        assert answer.id > max(earlier, default=answer.id - 1), (
-            "the id of a new strategy is not greater than all earlier ids of its owner"
-        )
+        with keeping(promise(StrategyRepository.add, "greater than the id of every earlier")):
+            block.model.note_id(answer.id, block.row_id)
+            assert answer.id > max(earlier, default=answer.id - 1), (
+                "the id of a new strategy is not greater than all earlier ids of its owner"
+            )
         row = deepcopy(self.content) | {
             "id": answer.id,
             "owner_id": block.row_id,
@@ -148,6 +191,11 @@ class ChangeStrategy(StrategyStep):
     at: datetime
     new_owner: int | None
     """The owner in the new state: a pick among the owners, or None for the owner of the block."""
+
+    method = "replace"
+
+    def text(self, block: StrategyBlock) -> str:
+        return f"replace({_arguments(self._changed(block))})"
 
     def reasons(self, block: StrategyBlock) -> Sequence[TradingAgentsError]:
         changed = self._changed(block)
@@ -182,6 +230,11 @@ class RemoveStrategy(StrategyStep):
 
     strategy: int
 
+    method = "remove"
+
+    def text(self, block: StrategyBlock) -> str:
+        return f"remove({block.model.strategy_id(block.row_id, self.strategy)})"
+
     def reasons(self, block: StrategyBlock) -> Sequence[TradingAgentsError]:
         strategy_id = block.model.strategy_id(block.row_id, self.strategy)
         return [] if block.model.find(block.row_id, strategy_id) else [StrategyNotFound(strategy_id)]
@@ -191,6 +244,10 @@ class RemoveStrategy(StrategyStep):
 
     def note(self, block: StrategyBlock, answer: None) -> None:
         del block.model.strategies[block.model.strategy_id(block.row_id, self.strategy)]
+
+
+def _arguments(row: Row) -> str:
+    return ", ".join(f"{name}={value}" for name, value in exact(row).items())
 
 
 @dataclass(frozen=True)
@@ -266,7 +323,10 @@ _changes: st.SearchStrategy[StrategyStep] = st.one_of(
     ),
     st.builds(RemoveStrategy, strategy=_picks),
 )
-_steps = st.lists(st.one_of(_changes, st.builds(ReadStrategy, strategy=_picks)), min_size=2, max_size=5)
+_reads: st.SearchStrategy[StrategyStep] = st.builds(ReadStrategy, strategy=_picks) | st.builds(
+    ListStrategies, skip=st.integers(0, 2), limit=st.integers(1, 4), active_only=st.booleans()
+)
+_steps = st.lists(st.one_of(_changes, _reads), min_size=1, max_size=5)
 _pages = st.builds(
     PageRequest,
     owner=_owners_and_others,
@@ -277,8 +337,10 @@ _pages = st.builds(
 _strategies = st.builds(StrategyRequest, owner=_owners_and_others, strategy=_picks)
 
 
-class StrategyHistories(Histories[StrategyStore, StrategyWork, StrategyModel]):
+class StrategyHistory(History[StrategyStore, StrategyWork, StrategyModel]):
     """Random blocks of a few owners."""
+
+    promises = BlockPromises.of(StrategyStore, StrategyReader, StrategyRepository)
 
     def __init__(self, open_store: OpenStrategyStore, exploration: Exploration) -> None:
         super().__init__(open_store, StrategyModel(), exploration)
@@ -296,42 +358,46 @@ class StrategyHistories(Histories[StrategyStore, StrategyWork, StrategyModel]):
                 await _compare_page(view, model, PageRequest(owner, skip=0, limit=1000, active_only=False))
                 await _compare_page(view, model, PageRequest(owner, skip=0, limit=1, active_only=True))
 
-    @rule(blocks=st.lists(st.tuples(_owners, _steps), min_size=1, max_size=3), page=_pages, strategy=_strategies)
-    def keep_blocks(
+    async def keep_blocks(
         self, blocks: list[tuple[int, list[StrategyStep]]], page: PageRequest, strategy: StrategyRequest
     ) -> None:
         """A normal end commits a block, unless one of its steps is refused."""
         for owner, steps in blocks:
-            self.run(self.keep(OWNERS[owner], steps))
-            self.the_store_matches_the_model()
-        self.run(self._read(page, strategy))
+            await self.keep(OWNERS[owner], steps)
+        await self._read(page, strategy)
 
-    @rule(owner=_owners, steps=_steps)
-    def leave_a_block_with_an_exception(self, owner: int, steps: list[StrategyStep]) -> None:
+    async def leave_a_block_with_an_exception(self, owner: int, steps: list[StrategyStep]) -> None:
         """An exception rolls a block back."""
-        self.run(self.fail(OWNERS[owner], steps))
+        await self.fail(OWNERS[owner], steps)
 
-    @rule(owner=_owners, steps=_steps, cut=CUTS)
-    def cancel_a_block(self, owner: int, steps: list[StrategyStep], cut: Cut) -> None:
+    async def catch_refusals(self, owner: int, steps: list[StrategyStep]) -> None:
+        """A block that catches the error of a refused change keeps nothing."""
+        await self.catch(OWNERS[owner], steps)
+
+    async def cancel_a_block(self, owner: int, steps: list[StrategyStep], cut: Cut) -> None:
         """A block whose caller is cancelled commits everything or nothing."""
-        self.run(self.cancel(OWNERS[owner], steps, cut))
+        await self.cancel(OWNERS[owner], steps, cut)
 
-    @rule(blocks=overlapping(st.sampled_from((0, 0, 0, 1, 2)), _changes))
-    def overlap_blocks(self, blocks: list[Overlapping[StrategyWork, StrategyModel]]) -> None:
+    async def overlap_blocks(self, blocks: list[Overlapping[StrategyWork, StrategyModel]]) -> None:
         """Blocks of one owner run one after another, and readers see only committed data."""
         overlap = Overlap(self.model, OWNERS)
         of_owners = [(OWNERS[block.row], block) for block in blocks]
-        self.run(self.overlap(overlap, of_owners, self._read_meanwhile(overlap, of_owners[0][0])))
+        await self.overlap(overlap, of_owners, self._read_meanwhile(overlap, of_owners[0][0]))
+        await self.check(self.promises.locked)
 
     async def _read(self, page: PageRequest, strategy: StrategyRequest) -> None:
         owner_id = picked(strategy.owner, OWNERS)
         strategy_id = self.model.strategy_id(owner_id, strategy.strategy)
         row = self.model.find(owner_id, strategy_id)
+        self.promise = promise(StrategyReader.list)
         async with self.store.read() as view:
             await _compare_page(view, self.model, page)
+            self.events.append(f"read(): get(owner_id={owner_id}, strategy_id={strategy_id})")
             if row is not None:
+                self.promise = self.promises.as_stored
                 assert exact(await view.strategies.get(owner_id=owner_id, strategy_id=strategy_id)) == exact(row)
                 return
+            self.promise = promise(StrategyReader.get, "StrategyNotFound")
             with refused(StrategyNotFound(strategy_id)):
                 await view.strategies.get(owner_id=owner_id, strategy_id=strategy_id)
 
@@ -340,8 +406,10 @@ class StrategyHistories(Histories[StrategyStore, StrategyWork, StrategyModel]):
             async with self.store.read() as view:
                 page = await view.strategies.list(owner_id=owner_id, skip=0, limit=1000, active_only=False)
             read = [exact(strategy) for strategy in page.items]
-            assert page.total == len(read), "items and total are not of the same moment"
-            assert read in overlap.seen(owner_id), "a reader saw data that no block has committed"
+            with keeping(promise(StrategyReader.list, "at the moment of the items")):
+                assert page.total == len(read), "items and total are not of the same moment"
+            with keeping(self.promises.committed_data):
+                assert read in overlap.seen(owner_id), "a reader saw data that no block has committed"
             await asyncio.sleep(0)
 
 
@@ -350,5 +418,28 @@ async def _compare_page(view: StrategyView, model: StrategyModel, page: PageRequ
     owner_id = picked(page.owner, OWNERS)
     read = await view.strategies.list(owner_id=owner_id, skip=page.skip, limit=page.limit, active_only=page.active_only)
     listed = model.owned(owner_id, active_only=page.active_only)
-    assert [exact(item) for item in read.items] == [exact(row) for row in listed[page.skip :][: page.limit]]
-    assert (read.total, read.skip, read.limit) == (len(listed), page.skip, page.limit)
+    wanted = listed[page.skip :][: page.limit]
+    with keeping(promise(StrategyReader, "exactly as they were stored")):
+        assert not any(map(is_nearly, read.items, wanted)), "a strategy was changed"
+    ids = [item.id for item in read.items]
+    if sorted(ids) == [row["id"] for row in wanted]:
+        with keeping(promise(StrategyReader.list, "oldest first")):
+            assert ids == sorted(ids), "the strategies are not listed in the order of their ids"
+    assert [exact(item) for item in read.items] == [exact(row) for row in wanted], f"{page} is wrong"
+    with keeping(promise(StrategyReader.list, "`total` counts")):
+        assert read.total == len(listed), f"{page} has a wrong total"
+    assert (read.skip, read.limit) == (page.skip, page.limit)
+
+
+OPERATIONS: Final = st.one_of(
+    operation(
+        StrategyHistory.keep_blocks,
+        blocks=st.lists(st.tuples(_owners, _steps), min_size=1, max_size=3),
+        page=_pages,
+        strategy=_strategies,
+    ),
+    operation(StrategyHistory.leave_a_block_with_an_exception, owner=_owners, steps=_steps),
+    operation(StrategyHistory.catch_refusals, owner=_owners, steps=_steps),
+    operation(StrategyHistory.cancel_a_block, owner=_owners, steps=_steps, cut=CUTS),
+    operation(StrategyHistory.overlap_blocks, blocks=overlapping(st.sampled_from((0, 0, 0, 1, 2)), _changes)),
+)
