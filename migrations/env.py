@@ -21,7 +21,7 @@ from tradingagents_adapters.sql.alembic_env import (
     write_schema_needs,
 )
 from tradingagents_adapters.sql.database import naming
-from tradingagents_adapters.sql.engine import transaction
+from tradingagents_adapters.sql.migration_connection import transaction
 from tradingagents_adapters.sql.revision import has_newer_schema
 from tradingagents_adapters.sql.tables import metadata
 from tradingagents_adapters.sql.version_table import rename_version_table, version_table

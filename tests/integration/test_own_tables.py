@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 
 from tradingagents_adapters.database_url import read_database_url
 from tradingagents_adapters.sql import migrate
-from tradingagents_adapters.sql.engine import transaction
+from tradingagents_adapters.sql.migration_connection import transaction
 from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_core.errors import StoreUnavailable
 

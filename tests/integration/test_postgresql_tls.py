@@ -23,7 +23,7 @@ from tradingagents_adapters.database_url import read_database_url
 from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.sql import open_database
 from tradingagents_adapters.sql import postgresql as adapter
-from tradingagents_adapters.sql.engine import connected
+from tradingagents_adapters.sql.migration_connection import connected
 from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_core.errors import StoreUnavailable
 

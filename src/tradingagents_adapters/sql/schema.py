@@ -12,8 +12,8 @@ from sqlalchemy import Connection, func, select, table
 
 from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.sql.alembic_env import lock_migrations
-from tradingagents_adapters.sql.engine import transaction
 from tradingagents_adapters.sql.errors import DataWouldBeDropped
+from tradingagents_adapters.sql.migration_connection import transaction
 from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.revision import REVISION
 from tradingagents_adapters.sql.version_table import current_revision

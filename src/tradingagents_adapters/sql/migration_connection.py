@@ -1,4 +1,4 @@
-"""SQLAlchemy's own connections, on which the migrations run."""
+"""The connections of SQLAlchemy on which the migrations run."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
