@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL
 
 from tradingagents_adapters.database_url import read_database_url
 from tradingagents_adapters.sql import accounts, login_failures, open_database, strategies
-from tradingagents_adapters.sql.drivers.aiosqlite import _as_column
+from tradingagents_adapters.sql.drivers.sqlite_values import as_column
 from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.strategy_changes import STRATEGY_CHANGES
 
@@ -147,7 +147,7 @@ class SqlitePlanner:
     def reads(self, asked: Asked) -> list[Read]:
         sql, values = _compiled(self._settings, asked)
         with closing(sqlite3.connect(self._file)) as connection:
-            plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", [_as_column(value) for value in values]).fetchall()
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", [as_column(value) for value in values]).fetchall()
         sorting = {parent for _, parent, _, detail in plan if "TEMP B-TREE" in detail}
         return [Read(through, parent in sorting) for _, parent, _, detail in plan if (through := self._through(detail))]
 

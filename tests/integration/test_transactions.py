@@ -56,7 +56,7 @@ CREATE: Final = text(str(CreateTable(counters)))
 
 def made(counter: int) -> RowLock:
     """The lock of a counter's row, which is inserted where it does not exist."""
-    return RowLock(counters, counter, insert=f"INSERT INTO counters VALUES ({counter}, 0) ON CONFLICT DO NOTHING")
+    return RowLock(counters, counter, insert="INSERT INTO counters VALUES ({id}, 0) ON CONFLICT DO NOTHING")
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "pgbouncer"])
@@ -81,18 +81,29 @@ async def database(options: DatabaseOptions) -> AsyncIterator[Database]:
 def round_trips(database: Database, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Records each round trip of the connections: SQL text as it is, and a statement by its kind."""
     seen: list[Any] = []
-    execute, fetch = Connection.execute, Connection.fetch
+    execute, execute_for = Connection.execute, Connection.execute_for
+    fetch, commit = Connection.fetch, Connection.commit
 
     async def seen_execute(self: Connection, *texts: str) -> int:
         seen.append(texts)
         return await execute(self, *texts)
+
+    async def seen_execute_for(self: Connection, row_id: int, *texts: str) -> int:
+        seen.append(tuple(sql.format(id=row_id) for sql in texts))
+        return await execute_for(self, row_id, *texts)
+
+    async def seen_commit(self: Connection) -> None:
+        seen.append(("COMMIT",))
+        await commit(self)
 
     async def seen_fetch(self: Connection, statements: Any, values: Any, **others: Any) -> Any:
         seen.append(tuple(type(statement).__name__ for statement in statements))
         return await fetch(self, statements, values, **others)
 
     monkeypatch.setattr(Connection, "execute", seen_execute)
+    monkeypatch.setattr(Connection, "execute_for", seen_execute_for)
     monkeypatch.setattr(Connection, "fetch", seen_fetch)
+    monkeypatch.setattr(Connection, "commit", seen_commit)
     return seen
 
 
@@ -118,7 +129,7 @@ async def test_a_transaction_begins_and_locks_its_row_in_one_round_trip(
         await transaction.fetch(COUNT, counter=1)
     begin, counted, end = round_trips
     locked = f"SELECT id FROM counters WHERE id = 1{database.driver.for_update}"
-    assert (begin, counted, end) == ((database.driver.begin, locked), ("Update",), ("COMMIT",))
+    assert (begin, counted, end) == ((*database.driver.begin, locked), ("Update",), ("COMMIT",))
     assert await numbers(database) == {1: 1}
 
 
@@ -128,7 +139,7 @@ async def test_a_transaction_without_a_row_begins_with_its_first_statement(
     async with database.transaction() as transaction:
         assert (transaction.has_row, round_trips) == (False, [])
         await transaction.fetch(COUNT, counter=1)
-        assert round_trips == [(database.driver.begin,), ("Update",)]
+        assert round_trips == [database.driver.begin, ("Update",)]
     async with database.transaction():
         pass
     assert round_trips[2:] == [("COMMIT",)]

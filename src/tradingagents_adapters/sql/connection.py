@@ -11,7 +11,7 @@ from sqlalchemy.log import InstanceLogger
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from tradingagents_adapters.sql.drivers.driver import DriverConnection, Row, Statement
+from tradingagents_adapters.sql.drivers.driver import DriverConnection, Row, Statement, with_id
 
 COMPILED_AT_MOST: Final = 500
 """The size of the cache of compiled statements. The least recently used statement is evicted first."""
@@ -71,10 +71,24 @@ class Connection:
         )
 
     async def execute(self, *statements: str) -> int:
-        """Run statements without parameters in one round trip, and return the number of rows of the last statement."""
+        """Run statements without parameters, and return the number of rows of the last statement.
+
+        They take one round trip where the driver supports that.
+        """
         for sql in statements:
             self._log_sql(sql)
         return await self.driver_connection.execute(*statements)
+
+    async def execute_for(self, row_id: int, *statements: str) -> int:
+        """Run statements as `execute` does, with an id in the place of `{id}`."""
+        for sql in statements:
+            self._log_sql(with_id(sql, row_id))
+        return await self.driver_connection.execute_for(row_id, *statements)
+
+    async def commit(self) -> None:
+        """Commit the open transaction."""
+        self._log_sql("COMMIT")
+        await self.driver_connection.commit()
 
     async def roll_back(self) -> None:
         """Roll back the open transaction; when that fails, terminate the connection."""

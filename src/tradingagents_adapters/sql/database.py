@@ -17,7 +17,7 @@ from tradingagents_adapters.sql.connection import Compiler, Connection
 from tradingagents_adapters.sql.drivers.driver import Driver, Row
 from tradingagents_adapters.sql.errors import SessionEnded, Translated
 from tradingagents_adapters.sql.readiness import Readiness
-from tradingagents_adapters.sql.transaction import RowLock, Transaction
+from tradingagents_adapters.sql.transaction import RowLock, Transaction, attempts
 from tradingagents_core.errors import StoreUnavailable
 from tradingagents_core.ports import Blocks, shielded
 
@@ -118,20 +118,20 @@ class Database:
         return Transaction(self, row=row)
 
     async def _fetch_alone(self, statement: Executable, values: Mapping[str, Any], *, to_write: bool) -> Sequence[Row]:
-        if not self.driver.autocommits:
+        if not (self.driver.autocommits_writes if to_write else self.driver.autocommits_reads):
             async with Transaction(self, is_checked=False) as transaction:
                 return await transaction.fetch(statement, **values)
         with self.translated:
-            while True:
+            for may_retry in attempts(self.driver):
                 connection = await self.acquire(to_write=to_write)
                 try:
                     return await connection.fetch((statement,), values)
                 except SessionEnded:
-                    # The server closed the connection while it was idle. Once no idle connection is left, the driver
-                    # opens a new one.
-                    continue
+                    if not may_retry:
+                        raise
                 finally:
                     await self.release(connection)
+        raise AssertionError("the last attempt returns or raises")
 
     async def _open_and_check(self) -> None:
         with naming(self.name):

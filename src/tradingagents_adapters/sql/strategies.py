@@ -12,9 +12,10 @@ from tradingagents_adapters.sql.columns import known_id
 from tradingagents_adapters.sql.database import Database
 from tradingagents_adapters.sql.drivers.driver import Row
 from tradingagents_adapters.sql.errors import refused_by
+from tradingagents_adapters.sql.json_text import text_of
 from tradingagents_adapters.sql.strategy_changes import CONTENT, STRATEGY_CHANGES
 from tradingagents_adapters.sql.tables import owners, strategies, unique_constraint
-from tradingagents_adapters.sql.transaction import RowLock, Transaction
+from tradingagents_adapters.sql.transaction import Connections, RowLock, Transaction
 from tradingagents_core.domain.page import PAGE_LIMIT_DEFAULT, Page
 from tradingagents_core.domain.parameters import INTEGER_MAX, Parameters
 from tradingagents_core.domain.plain_types import utc_time
@@ -23,7 +24,9 @@ from tradingagents_core.errors import StrategyNameTaken, StrategyNotFound
 from tradingagents_core.ports import StrategyReader, StrategyRepository, StrategyStore, StrategyView, StrategyWork
 
 _NAME_UNIQUE: Final = unique_constraint(strategies, "owner_id", "name")
-_COLUMNS: Final = [strategies.c[name] for name in ("id", *CONTENT)]
+_COLUMNS: Final = [
+    text_of(strategies.c[name]) if name == "parameters" else strategies.c[name] for name in ("id", *CONTENT)
+]
 _STRATEGY: Final = select(*_COLUMNS).where(
     strategies.c.owner_id == bindparam("owner_id"), strategies.c.id == bindparam("strategy_id")
 )
@@ -50,6 +53,8 @@ def _page(*, active_only: bool) -> Select[Any]:
         .order_by(page.c.id)
     )
 
+
+_INSERT_OWNER: Final = f"INSERT INTO {owners.name} VALUES ({{id}}, 0, 0) ON CONFLICT DO NOTHING"  # noqa: S608
 
 _PAGE: Final = {active_only: _page(active_only=active_only) for active_only in (False, True)}
 
@@ -123,13 +128,16 @@ class _SqlStrategyRepository(StrategyRepository):
             raise StrategyNotFound(strategy_id)
 
 
-class _WriteBlock(AbstractAsyncContextManager[StrategyWork]):
-    """A write block: a transaction that begins by locking the owner's row, which it inserts where there is none."""
+class StrategyWriteBlock(AbstractAsyncContextManager[StrategyWork]):
+    """A write block: a transaction that begins by locking the owner's row, which it inserts where there is none.
 
-    def __init__(self, database: Database, owner_id: int) -> None:
+    The connection of the transaction is one of the database, or of the given `connections`.
+    """
+
+    def __init__(self, database: Database, owner_id: int, *, connections: Connections | None = None) -> None:
         self._database = database
         self._owner_id = owner_id
-        self._transaction = database.transaction(row=RowLock(owners, owner_id, insert=_insert_owner(owner_id)))
+        self._transaction = Transaction(connections or database, row=RowLock(owners, owner_id, insert=_INSERT_OWNER))
 
     async def __aenter__(self) -> StrategyWork:
         transaction = await self._transaction.__aenter__()
@@ -153,11 +161,7 @@ class SqlStrategyStore(StrategyStore):
         return nullcontext(self._view)
 
     def write(self, owner_id: int) -> AbstractAsyncContextManager[StrategyWork]:
-        return _WriteBlock(self._database, owner_id)
-
-
-def _insert_owner(owner_id: int) -> str:
-    return f"INSERT INTO {owners.name} VALUES ({owner_id:d}, 0, 0) ON CONFLICT DO NOTHING"  # noqa: S608
+        return StrategyWriteBlock(self._database, owner_id)
 
 
 def _page_of(

@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 
 from tradingagents_adapters.sql.columns import column_parameters
+from tradingagents_adapters.sql.json_text import json_parameter
 from tradingagents_adapters.sql.tables import owners, strategies
 
 CONTENT: Final = ("name", "description", "parameters", "is_active", "created_at", "updated_at")
@@ -57,7 +58,10 @@ _THIS: Final = (strategies.c.owner_id == _OWNER) & (
 _IS_ACTIVE: Final = bindparam("is_active", type_=Boolean())
 _ONE: Final[ColumnElement[int]] = literal_column("1", Integer)
 
-_NEW_CONTENT: Final[dict[str, Any]] = {**column_parameters(strategies, *CONTENT)}
+_NEW_CONTENT: Final[dict[str, Any]] = {
+    **column_parameters(strategies, *CONTENT),
+    "parameters": json_parameter("parameters"),
+}
 _ADD: Final = insert(strategies).values(owner_id=_OWNER, **_NEW_CONTENT).returning(strategies.c.id)
 _REPLACE: Final = update(strategies).values(_NEW_CONTENT).where(_THIS).returning(strategies.c.id)
 _REMOVE: Final = delete(strategies).where(_THIS)

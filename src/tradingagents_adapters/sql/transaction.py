@@ -1,9 +1,9 @@
 """Transactions, which may begin by locking a row, and end once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 from sqlalchemy import Executable, Table
 
@@ -14,6 +14,8 @@ from tradingagents_adapters.sql.readiness import Readiness
 from tradingagents_core.errors import BlockEnded, BlockFailed, StoreUnavailable
 from tradingagents_core.ports import Blocks, shielded
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class RowLock:
@@ -22,7 +24,7 @@ class RowLock:
     table: Table
     id: int
     insert: str | None = None
-    """An `INSERT ... ON CONFLICT DO NOTHING` without parameters, which runs where the row does not exist."""
+    """An `INSERT ... ON CONFLICT DO NOTHING`, with `{id}` for the id, which runs where the row does not exist."""
 
     def __str__(self) -> str:
         return f"row {self.id:d} of {self.table.name}"
@@ -68,7 +70,7 @@ class Transaction:
         self.has_row = False
         self._connections = connections
         self._row = row
-        self._begin_with = begin or (connections.driver.begin,)
+        self._begin = begin or connections.driver.begin
         self._is_checked = is_checked
         self._connection: Connection | None = None
         self._has_failed = False
@@ -112,15 +114,14 @@ class Transaction:
         Raises:
             StoreUnavailable: the database is unavailable or busy, or another transaction keeps the row locked.
         """
-        lock = f"SELECT id FROM {row.table.name} WHERE id = {row.id:d}{self._connections.driver.for_update}"  # noqa: S608
+        lock = f"SELECT id FROM {row.table.name} WHERE id = {{id}}{self._connections.driver.for_update}"  # noqa: S608
         try:
             with self._connections.translated:
                 if self._connection is not None:
                     return await self._lock_or_insert(self._connection, row, lock)
                 await self._ensure_ready()
                 async with self._queued(row):
-                    # The text holds the id: a parameter would cost another round trip on PostgreSQL.
-                    connection, rows = await self._begin(lock)
+                    connection, rows = await self._begun(lambda begun: begun.execute_for(row.id, *self._begin, lock))
                     return rows == 1 or await self._insert(connection, row, lock)
         except StoreUnavailable as error:
             if is_statement_canceled(error.__cause__):
@@ -140,13 +141,20 @@ class Transaction:
         with self._connections.translated:
             if self._connection is None:
                 await self._ensure_ready()
-                await self._begin()
-                assert self._connection is not None
             try:
-                return await self._connection.fetch(statements, values, within=within)
+                if self._connection is not None:
+                    return await self._connection.fetch(statements, values, within=within)
+
+                async def begin_and_fetch(begun: Connection) -> Sequence[Row]:
+                    if self._begin:
+                        await begun.execute(*self._begin)
+                    return await begun.fetch(statements, values, within=within)
+
+                _, rows = await self._begun(begin_and_fetch)
             except BaseException:
-                self._has_failed = True
+                self._has_failed = self._connection is not None
                 raise
+            return rows
 
     async def _ensure_ready(self) -> None:
         if self._has_ended:
@@ -158,23 +166,24 @@ class Transaction:
         queue = self._connections.driver.row_queue
         return nullcontext() if queue is None else queue.passed(str(row))
 
-    async def _begin(self, *first: str) -> tuple[Connection, int]:
-        """Acquire a connection, begin, and run these statements. Returns also the row count of the last statement."""
-        while True:
+    async def _begun(self, first: Callable[[Connection], Awaitable[T]]) -> tuple[Connection, T]:
+        """Acquire a connection, and begin with the `first` statements. Returns also their result."""
+        for may_retry in attempts(self._connections.driver):
             self._connection = await self._connections.acquire(to_write=True)
             try:
-                return self._connection, await self._connection.execute(*self._begin_with, *first)
+                return self._connection, await first(self._connection)
             except SessionEnded:
-                # The server closed the connection while it was idle. Once no idle connection is left, the driver opens
-                # a new one.
+                if not may_retry:
+                    raise
                 ended, self._connection = self._connection, None
                 await self._connections.release(ended)
+        raise AssertionError("the last attempt returns or raises")
 
     async def _lock_or_insert(self, connection: Connection, row: RowLock, lock: str) -> bool:
-        return await connection.execute(lock) == 1 or await self._insert(connection, row, lock)
+        return await connection.execute_for(row.id, lock) == 1 or await self._insert(connection, row, lock)
 
     async def _insert(self, connection: Connection, row: RowLock, lock: str) -> bool:
-        return row.insert is not None and await connection.execute(row.insert, lock) == 1
+        return row.insert is not None and await connection.execute_for(row.id, row.insert, lock) == 1
 
     async def _end(self, connection: Connection, *, commits: bool) -> None:
         try:
@@ -188,7 +197,12 @@ class Transaction:
     async def _commit(self, connection: Connection) -> None:
         try:
             with self._connections.translated:
-                await connection.execute("COMMIT")
+                await connection.commit()
         except BaseException:
             await connection.roll_back()
             raise
+
+
+def attempts(driver: Driver) -> Iterator[bool]:
+    """The attempts on connections that the server may have closed while they were idle: may there be one more?"""
+    return (left > 0 for left in range(driver.retries, -1, -1))

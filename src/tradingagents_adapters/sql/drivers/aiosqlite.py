@@ -1,11 +1,10 @@
 """SQLite through aiosqlite: one connection for reading and one for writing, each in a thread of its own."""
 
 import asyncio
-import json
 import sqlite3
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self, cast
@@ -15,6 +14,7 @@ from sqlalchemy.dialects.sqlite import dialect
 
 from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.sql.drivers.driver import Driver, DriverConnection, Row, Statement
+from tradingagents_adapters.sql.drivers.sqlite_values import as_column, time_of_column
 from tradingagents_adapters.sql.errors import DatabaseLost
 from tradingagents_adapters.sql.row_queue import acquire_within
 from tradingagents_adapters.sql.sqlite import Files, check_files, create_file, file_id_of
@@ -40,7 +40,7 @@ class AiosqliteDriver(Driver):
     creates a missing file.
     """
 
-    begin = BEGIN
+    begin = (BEGIN,)
     for_update = ""
 
     def __init__(self, path: Path) -> None:
@@ -87,7 +87,7 @@ class AiosqliteDriver(Driver):
             self._writing.release()
 
     def read_time(self, value: Any) -> datetime:
-        return datetime.fromisoformat(f"{value}Z")
+        return time_of_column(value)
 
     async def _wait_to_write(self) -> None:
         await acquire_within(
@@ -233,7 +233,7 @@ class _AiosqliteConnection(DriverConnection):
         self._path = path
 
     async def fetch(self, *statements: Statement, within: float | None = None) -> Sequence[Row]:
-        return await self._run([(sql, [_as_column(value) for value in values]) for sql, values in statements])
+        return await self._run([(sql, [as_column(value) for value in values]) for sql, values in statements])
 
     async def execute(self, *statements: str) -> int:
         return len(await self._run([(sql, ()) for sql in statements]))
@@ -270,14 +270,3 @@ class _AiosqliteConnection(DriverConnection):
 
 def _lost(path: Path) -> str:
     return f"The database file {path} was removed or replaced"
-
-
-def _as_column(value: object) -> object:
-    match value:
-        case datetime():
-            return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
-        case list():
-            # A list is one parameter, which `json_each` reads.
-            return json.dumps(value)
-        case _:
-            return value

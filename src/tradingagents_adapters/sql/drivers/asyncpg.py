@@ -27,13 +27,14 @@ class AsyncpgDriver(Driver):
     messages of one statement. So all statements run in transactions there.
     """
 
-    begin = "BEGIN"
+    begin = ("BEGIN",)
     for_update = " FOR UPDATE"
 
     def __init__(self, options: DatabaseOptions) -> None:
         self.name = shown_url(options.url)
         self.dialect = dialect()  # type: ignore[no-untyped-call]
-        self.autocommits = not options.pgbouncer
+        self.autocommits_reads = self.autocommits_writes = not options.pgbouncer
+        self.retries = options.pool_size
         self._options = options
         self._connect_options = connect_options(options) | {"command_timeout": options.answer_timeout}
         self.role = self._connect_options.get("user")

@@ -38,7 +38,19 @@ class DriverConnection(ABC):
 
     @abstractmethod
     async def execute(self, *statements: str) -> int:
-        """Run statements without parameters in one round trip, and return the number of rows of the last statement."""
+        """Run statements without parameters, and return the number of rows of the last statement.
+
+        They take one round trip where the driver supports that.
+        """
+
+    async def execute_for(self, row_id: int, *statements: str) -> int:
+        """Run statements as `execute` does, with an id in the place of `{id}`."""
+        # The text holds the id: a parameter would cost another round trip on PostgreSQL.
+        return await self.execute(*[with_id(sql, row_id) for sql in statements])
+
+    async def commit(self) -> None:
+        """Commit the open transaction."""
+        await self.execute("COMMIT")
 
     @abstractmethod
     async def roll_back(self) -> None:
@@ -71,14 +83,20 @@ class Driver(ABC):
     dialect: Dialect
     """The dialect for which SQLAlchemy compiles statements. Its parameters are numbered or positional, not named."""
 
-    begin: str
-    """The statement that begins a transaction that may write."""
+    begin: Sequence[str]
+    """The statements that begin a transaction that may write; none where a connection acquired `to_write` begins it."""
 
     for_update: str
     """The end of a SELECT that locks its rows; empty where a write transaction locks the whole database."""
 
-    autocommits: bool = True
-    """Whether a statement may run outside a transaction."""
+    autocommits_reads: bool = True
+    """Whether a statement that changes nothing may run on a connection that was not acquired `to_write`."""
+
+    autocommits_writes: bool = True
+    """Whether a statement that changes something may run outside a transaction."""
+
+    retries: int = 0
+    """How many more connections are tried when the server had closed the first one while it was idle."""
 
     row_queue: RowQueue | None = None
     """The queue of the writers of each row, so that only one writer of this process at a time waits on the server."""
@@ -110,3 +128,8 @@ class Driver(ABC):
     def longer_limit(self, patience: int) -> LongerLimit | None:
         """A time limit that is `patience` times the usual limit; None where the time is not limited."""
         return None
+
+
+def with_id(sql: str, row_id: int) -> str:
+    """The text of a statement with an id in the place of `{id}`."""
+    return sql.format(id=format(row_id, "d"))
