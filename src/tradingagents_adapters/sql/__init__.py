@@ -1,16 +1,28 @@
 """The stores in an SQL database."""
 
+from functools import partial
+
 from tradingagents_adapters.errors import ConfigurationError
-from tradingagents_adapters.sql.access import check_access, check_encoding_and_schema, check_no_tables
 from tradingagents_adapters.sql.database import Check, Database
 from tradingagents_adapters.sql.drivers.aiosqlite import AiosqliteDriver
 from tradingagents_adapters.sql.drivers.asyncpg import AsyncpgDriver
-from tradingagents_adapters.sql.errors import DataWouldBeDropped
+from tradingagents_adapters.sql.engine_database import EngineDatabase
+from tradingagents_adapters.sql.errors import ConnectionOfAnotherDatabase, DataWouldBeDropped, NoOpenTransaction
 from tradingagents_adapters.sql.options import DatabaseOptions
-from tradingagents_adapters.sql.revision import check_schema, find_revision, has_newer_schema
+from tradingagents_adapters.sql.revision import has_newer_schema
+from tradingagents_adapters.sql.schema_check import SchemaCheck
 from tradingagents_adapters.sql.sqlite import file_of
 
-__all__ = ["DataWouldBeDropped", "Database", "migrate", "open_checked_database", "open_database"]
+__all__ = [
+    "ConnectionOfAnotherDatabase",
+    "DataWouldBeDropped",
+    "Database",
+    "EngineDatabase",
+    "NoOpenTransaction",
+    "migrate",
+    "open_checked_database",
+    "open_database",
+]
 
 
 def open_database(options: DatabaseOptions, check: Check | None = None, *, starts_by_itself: bool = False) -> Database:
@@ -21,7 +33,9 @@ def open_database(options: DatabaseOptions, check: Check | None = None, *, start
 
 def open_checked_database(options: DatabaseOptions, *, migrates: bool, starts_by_itself: bool = False) -> Database:
     """The database of these options. The first use checks the schema; with `migrates` it migrates an older schema."""
-    return open_database(options, _SchemaCheck(options, migrates=migrates), starts_by_itself=starts_by_itself)
+    return open_database(
+        options, SchemaCheck(partial(migrate, options) if migrates else None), starts_by_itself=starts_by_itself
+    )
 
 
 async def migrate(options: DatabaseOptions, *, to: str | None = None, may_drop: bool = False) -> None:
@@ -43,21 +57,3 @@ async def migrate(options: DatabaseOptions, *, to: str | None = None, may_drop: 
         async with open_database(options) as database:
             if not await has_newer_schema(database) or to is not None:
                 raise
-
-
-class _SchemaCheck:
-    def __init__(self, options: DatabaseOptions, *, migrates: bool) -> None:
-        self._options = options
-        self._migrates = migrates
-        self._has_passed = False
-
-    async def __call__(self, database: Database) -> None:
-        await check_encoding_and_schema(database)
-        is_empty = await find_revision(database) is None
-        if is_empty:
-            await check_no_tables(database)
-        # An empty file that replaces the database while the service runs must not be migrated.
-        migrates = self._migrates and not (self._has_passed and is_empty)
-        await check_schema(database, (lambda: migrate(self._options)) if migrates else None)
-        await check_access(database)
-        self._has_passed = True

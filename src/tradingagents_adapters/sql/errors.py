@@ -8,10 +8,11 @@ from typing import Final
 
 import asyncpg
 from sqlalchemy import PrimaryKeyConstraint, UniqueConstraint
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from tradingagents_adapters.sql.tables import metadata
-from tradingagents_core.errors import StoreUnavailable
+from tradingagents_core.errors import Misuse, StoreUnavailable
 
 _SQLITE_UNAVAILABLE: Final = {
     sqlite3.SQLITE_BUSY,
@@ -52,6 +53,8 @@ _SQLITE_REFUSALS: Final = {
     sqlite3.SQLITE_NOTADB: "name another file in DATABASE_URL, or move this one away",
 }
 """SQLite's primary result codes of errors that an operator has to resolve, each with the remedy."""
+
+_ASYNCPG_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 _DENIED: Final = re.compile('permission denied for (?P<kind>schema|table|sequence|database) "?(?P<name>[^"]+?)"?$')
 _GRANTS: Final = {
@@ -104,6 +107,14 @@ class SessionEnded(Exception):
     """The server had ended the session of a connection before the statement was sent."""
 
 
+class NoOpenTransaction(Misuse):
+    """A block should work in the open transaction of a host's connection, and there is none."""
+
+
+class ConnectionOfAnotherDatabase(Misuse):
+    """A block should work on a host's connection, which is one to another database than that of the stores."""
+
+
 class DatabaseLost(Exception):
     """The database was removed or replaced, and has to be prepared again. The text says what happened."""
 
@@ -142,7 +153,7 @@ class Translated:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if not isinstance(error, Exception):
             return
-        cause = _driver_error(error)
+        cause = driver_error(error)
         if isinstance(cause, DatabaseLost) and self._lose is not None:
             self._lose(str(cause))
             raise StoreUnavailable(reason=str(cause), is_logged=True) from None
@@ -154,7 +165,7 @@ class Translated:
             raise TableMissing from error
         if (remedy := self._remedy(cause)) is not None:
             raise StoreUnavailable(reason=f"{_first_line(cause)}; {remedy}", is_lasting=True) from error
-        if _is_unavailable(cause):
+        if _is_unavailable(cause) or _has_lost_connection(error):
             raise StoreUnavailable(reason=_first_line(cause)) from error
 
     def _remedy(self, error: Exception) -> str | None:
@@ -175,17 +186,17 @@ def quoted(name: str) -> str:
     return name if re.fullmatch("[a-z_][a-z0-9_]*", name) else '"{}"'.format(name.replace('"', '""'))
 
 
-def _driver_error(error: Exception) -> Exception:
-    """The error as the driver raised it. In migrations SQLAlchemy has wrapped the error once or twice."""
+def driver_error(error: Exception) -> Exception:
+    """The error as the driver raised it. SQLAlchemy wraps the error once or twice."""
     if isinstance(error, DBAPIError) and isinstance(error.orig, Exception):
         inner = error.orig.__cause__
-        return inner if isinstance(inner, asyncpg.PostgresError) else error.orig
+        return inner if isinstance(inner, _ASYNCPG_ERRORS) else error.orig
     return error
 
 
 def is_statement_canceled(error: BaseException | None) -> bool:
     """Whether PostgreSQL canceled a statement: its lock timeout or statement timeout expired."""
-    return error is not None and _sqlstate(error) in {"55P03", "57014"}
+    return isinstance(error, Exception) and _sqlstate(driver_error(error)) in {"55P03", "57014"}
 
 
 def _constraint(error: Exception) -> str | None:
@@ -200,12 +211,17 @@ def _is_unavailable(error: BaseException) -> bool:
     # InvalidCachedStatementError: a migration changed a column after the statement was prepared. The driver has emptied
     # its cache of statements. Outside a transaction the driver retries the statement itself.
     return (
-        isinstance(error, OSError | TimeoutError | SessionEnded | asyncpg.InvalidCachedStatementError)
+        isinstance(error, OSError | TimeoutError | PoolTimeout | SessionEnded | asyncpg.InvalidCachedStatementError)
         # An InterfaceError about a closed connection. An InterfaceError about wrong values is a `ValueError`, too.
         or (isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError))
         or _sqlite_code(error) & 0xFF in _SQLITE_UNAVAILABLE
         or _sqlstate(error).startswith(_POSTGRESQL_UNAVAILABLE)
     )
+
+
+def _has_lost_connection(error: Exception) -> bool:
+    """Whether SQLAlchemy has found a connection lost, or refuses further statements on a lost connection."""
+    return isinstance(error, PendingRollbackError) or (isinstance(error, DBAPIError) and error.connection_invalidated)
 
 
 def _first_line(error: BaseException) -> str:

@@ -9,6 +9,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from tradingagents_adapters.sql.drivers.engine import begin_immediate
 from tradingagents_adapters.sql.errors import Translated
 from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.postgresql import connect, connect_options
@@ -16,6 +17,9 @@ from tradingagents_adapters.sql.sqlite import check_files, create_file, file_of
 
 LOCK_SECONDS: Final = 60
 """How long a migration waits for other writers of the same SQLite file."""
+
+_PRAGMAS: Final = ("foreign_keys=OFF", "legacy_alter_table=ON")
+"""The settings for the procedure by which alembic changes tables (SQLite, "ALTER TABLE", 7)."""
 
 _BEGIN: Final = {"sqlite": text("BEGIN IMMEDIATE"), "postgresql": text("BEGIN")}
 
@@ -54,11 +58,45 @@ async def transaction(options: DatabaseOptions) -> AsyncIterator[AsyncConnection
         await connection.execute(text("COMMIT"))
 
 
+@asynccontextmanager
+async def transaction_of_engine(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A transaction on a connection of a host's engine. The end of the block commits; an exception rolls back.
+
+    The connection has the settings of `connected`, and is closed at the end of the block, because the host does not
+    expect these settings.
+
+    Raises:
+        StoreUnavailable: the database is unavailable or busy.
+    """
+    with Translated(role=engine.url.username):
+        async with engine.connect() as connection:
+            try:
+                if connection.dialect.name == "sqlite":
+                    await _set_up_migration(connection)
+                    await begin_immediate(connection)
+                else:
+                    await connection.execution_options(isolation_level="READ COMMITTED")
+                    await connection.execute(text("SET LOCAL statement_timeout = 0"))
+                yield connection
+                await connection.commit()
+            finally:
+                await connection.invalidate()
+
+
+async def _set_up_migration(connection: AsyncConnection) -> None:
+    """Set up a connection of a host's engine to SQLite for migrations."""
+    # Through SQLAlchemy, an event of the host could begin a transaction, in which these settings have no effect.
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    if driver.in_transaction:
+        await driver.rollback()
+    for pragma in (*_PRAGMAS, f"busy_timeout={LOCK_SECONDS * 1000}"):
+        await driver.execute_fetchall(f"PRAGMA {pragma}")
+
+
 def _open_sqlite(options: DatabaseOptions) -> AsyncEngine:
     def set_up(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
         cursor = connection.cursor()
-        # The settings for the procedure by which alembic changes tables (SQLite, "ALTER TABLE", 7).
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=OFF", "legacy_alter_table=ON"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", *_PRAGMAS):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

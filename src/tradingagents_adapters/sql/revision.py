@@ -66,8 +66,10 @@ async def find_revision(database: Database) -> str | None:
     return found[0] if found else None
 
 
-async def check_schema(database: Database, migrate: Callable[[], Awaitable[None]] | None) -> None:
+async def check_schema(database: Database, migrate: Callable[[], Awaitable[None]] | None, *, remedy: str) -> None:
     """Return when this code may run on the schema. Where `migrate` is given, an older schema is migrated first.
+
+    `remedy` tells a person how to migrate where `migrate` is None.
 
     Raises:
         ConfigurationError: the schema is older or missing and `migrate` is None, or the schema needs newer code.
@@ -78,8 +80,7 @@ async def check_schema(database: Database, migrate: Callable[[], Awaitable[None]
         return
     if migrate is None:
         raise ConfigurationError(
-            f"the database's schema is {revision or 'missing'}, but this version needs {REVISION}: "
-            "run `tradingagents migrate`"
+            f"the database's schema is {revision or 'missing'}, but this version needs {REVISION}: {remedy}"
         )
     await migrate()
 

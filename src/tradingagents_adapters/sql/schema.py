@@ -1,6 +1,7 @@
 """Migrating the schema with alembic."""
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, func, select, table
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.sql.alembic_env import lock_migrations
@@ -27,8 +29,21 @@ async def migrate(options: DatabaseOptions, *, to: str | None = None, may_drop: 
         DataWouldBeDropped: a downgrade would drop tables that hold data, and `may_drop` is False.
         StoreUnavailable: the database is unavailable or busy.
     """
+    await migrate_in(transaction(options), to=to, may_drop=may_drop)
+
+
+async def migrate_in(
+    transaction: AbstractAsyncContextManager[AsyncConnection], *, to: str | None = None, may_drop: bool = False
+) -> None:
+    """Migrate the schema, as `migrate` does, in a transaction of `migration_connection`.
+
+    Raises:
+        ConfigurationError: this version does not know the revision, or does not know that of the schema.
+        DataWouldBeDropped: a downgrade would drop tables that hold data, and `may_drop` is False.
+        StoreUnavailable: the database is unavailable or busy.
+    """
     try:
-        async with transaction(options) as connection:
+        async with transaction as connection:
             await connection.run_sync(partial(_migrate, to=to, may_drop=may_drop))
     except CommandError as error:
         raise ConfigurationError(f"the database's schema cannot be migrated: {error}") from error
