@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final, Self
 
 import asyncpg
-from sqlalchemy import RowMapping
+from sqlalchemy import CursorResult, RowMapping
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import asyncpg as postgresql
 from sqlalchemy.exc import DBAPIError
@@ -152,13 +152,14 @@ class HostTransactionDriver(Driver):
             )
         if self._driver.is_sqlite:
             # Python's module sqlite3 begins a transaction only with the first change, and not with a savepoint.
-            await connection.exec_driver_sql("BEGIN IMMEDIATE")
+            await shielded(connection.exec_driver_sql("BEGIN IMMEDIATE"))
 
 
 class _EngineConnection(DriverConnection):
     """A connection of an engine. SQLAlchemy begins a transaction with the first statement.
 
-    After a cancelled statement SQLAlchemy has closed the connection of the driver.
+    After a cancelled statement on PostgreSQL, SQLAlchemy has closed the connection of the driver. On SQLite a cancelled
+    caller waits until the statement has ended.
     """
 
     def __init__(self, connection: AsyncConnection, *, is_sqlite: bool) -> None:
@@ -196,7 +197,7 @@ class _EngineConnection(DriverConnection):
     async def _run(self, sql: str, values: tuple[Any, ...]) -> Sequence[Row]:
         may_have_ended, self._is_unused = self._is_unused, False
         try:
-            result = await self._connection.exec_driver_sql(sql, values or None)
+            result = await self._execute(sql, values)
         except DBAPIError as error:
             if isinstance(driver_error(error), asyncpg.InternalClientError):
                 # The driver has read the reason for the end of the session, but not yet the end of the connection.
@@ -205,6 +206,12 @@ class _EngineConnection(DriverConnection):
                 raise SessionEnded("the server has ended the session") from error
             raise
         return [_EngineRow(row) for row in result.mappings()] if result.returns_rows else ()
+
+    async def _execute(self, sql: str, values: tuple[Any, ...]) -> CursorResult[Any]:
+        executed = self._connection.exec_driver_sql(sql, values or None)
+        # A cancelled caller would leave a statement of SQLite open, which keeps the file locked until the garbage
+        # collector runs.
+        return await (shielded(executed) if self._is_sqlite else executed)
 
 
 class _SqliteWriter(_EngineConnection):
@@ -221,9 +228,10 @@ class _SqliteWriter(_EngineConnection):
         """A connection in a new transaction. The end of the transaction releases `writing`, too."""
         writer = cls(connection, writing)
         try:
-            await writer._begin()
+            # Shielded for the reason in `_execute`.
+            await shielded(writer._begin())
         except BaseException:
-            await shielded(connection.close())
+            await shielded(writer._close())
             raise
         return writer
 
@@ -240,6 +248,12 @@ class _SqliteWriter(_EngineConnection):
             await super().release()
         finally:
             self._writing.release()
+
+    async def _close(self) -> None:
+        try:
+            await self.roll_back()
+        finally:
+            await self._connection.close()
 
     async def _begin(self) -> None:
         pooled = await self._connection.get_raw_connection()
