@@ -1,9 +1,12 @@
 """Migrating the schema with alembic."""
 
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from alembic import command
 from alembic.config import Config
@@ -19,6 +22,12 @@ from tradingagents_adapters.sql.migration_connection import transaction
 from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.revision import REVISION
 from tradingagents_adapters.sql.version_table import current_revision
+
+_ALEMBIC: Final = threading.Lock()
+"""Alembic keeps the running migration in variables of its modules."""
+
+PAUSE_SECONDS: Final = 0.05
+"""The pauses while another migration runs in this process."""
 
 
 async def migrate(options: DatabaseOptions, *, to: str | None = None, may_drop: bool = False) -> None:
@@ -43,10 +52,21 @@ async def migrate_in(
         StoreUnavailable: the database is unavailable or busy.
     """
     try:
-        async with transaction as connection:
+        async with _alone_in_this_process(), transaction as connection:
             await connection.run_sync(partial(_migrate, to=to, may_drop=may_drop))
     except CommandError as error:
         raise ConfigurationError(f"the database's schema cannot be migrated: {error}") from error
+
+
+@asynccontextmanager
+async def _alone_in_this_process() -> AsyncIterator[None]:
+    """A block that one task of this process enters at a time, in all its event loops."""
+    while not _ALEMBIC.acquire(blocking=False):
+        await asyncio.sleep(PAUSE_SECONDS)
+    try:
+        yield
+    finally:
+        _ALEMBIC.release()
 
 
 def _migrate(connection: Connection, *, to: str | None, may_drop: bool) -> None:

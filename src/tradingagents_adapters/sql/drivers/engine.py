@@ -282,7 +282,8 @@ class _SavepointConnection(_EngineConnection):
         await self._savepoint.commit()
 
     async def roll_back(self) -> None:
-        await self._savepoint.rollback()
+        if self._savepoint.is_active:
+            await self._savepoint.rollback()
 
 
 class _EngineRow:
