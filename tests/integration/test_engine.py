@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -207,10 +205,11 @@ async def test_a_process_that_is_killed_before_the_host_commits_leaves_neither(
     engine: AsyncEngine, over_engine: EngineDatabase
 ) -> None:
     url = engine.url.render_as_string(hide_password=False)
-    with subprocess.Popen([sys.executable, "-c", KILLED, url], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert await asyncio.to_thread(process.stdout.readline) == "both are there\n"
-        os.kill(process.pid, signal.SIGKILL)
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED, url, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"both are there\n"
+    process.kill()
+    await process.wait()
     assert await kept(engine, over_engine) == ([], [])
 
 

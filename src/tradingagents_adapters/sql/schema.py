@@ -61,7 +61,7 @@ async def migrate_in(
 @asynccontextmanager
 async def _alone_in_this_process() -> AsyncIterator[None]:
     """A block that one task of this process enters at a time, in all its event loops."""
-    while not _ALEMBIC.acquire(blocking=False):
+    while not _ALEMBIC.acquire(blocking=False):  # noqa: ASYNC110 - an event belongs to one event loop
         await asyncio.sleep(PAUSE_SECONDS)
     try:
         yield
