@@ -22,7 +22,10 @@ SAYS: Final = {
     "embed": "Crossover is taken\nCrossover {'fast_period': 10} False\n",
     "in_a_fastapi_application": "/trading/api/v1/strategies/1\n",
     "mounted_application": "bearer\n",
+    "own_engine": "['Crossover']\n",
     "own_process_pool": "Crossover\nname blank name should not be blank\n",
+    "own_session": "['kept']\n",
+    "own_transaction": "['Crossover']\n",
     "replace_a_part": "Caller(user_id=1009, expires_at=None)\nInvalid or expired token\n",
     "several_use_cases": "fast is taken\n['fast', 'slow']\n",
 }
@@ -32,7 +35,7 @@ IN_MEMORY: Final = (
     *("embed", "in_a_fastapi_application", "mounted_application"),
     *("replace_a_part", "several_use_cases"),
 )
-OVER_A_DATABASE: Final = IN_MEMORY
+OVER_A_DATABASE: Final = (*IN_MEMORY, "own_engine", "own_session", "own_transaction")
 WITHOUT_A_STORE: Final = ("own_process_pool",)
 
 
