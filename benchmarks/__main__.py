@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from benchmarks import against, footprint, growth, levers, load, logins, report, soak, standing_back, throughput
+from benchmarks import against, doors, footprint, growth, levers, load, logins, report, soak, standing_back, throughput
 from benchmarks.databases import servers
 from benchmarks.rounds import Pace
 
@@ -27,9 +27,10 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 
 
 @app.callback()
-def main() -> None:
+def main(context: typer.Context) -> None:
     """Measure the speed and the footprint of the service. The exit status is 1 if a response was wrong."""
-    load.check_installed()
+    if context.invoked_subcommand != "doors":
+        load.check_installed()
 
 
 @app.command("all")
@@ -73,6 +74,13 @@ def measure_against(
     """Compare the throughput of another commit with that of the current files."""
     with servers() as both:
         _shown(against.measured(both, _pace(against.PACE, rounds, seconds), commit))
+
+
+@app.command("doors")
+def measure_doors(rounds: Rounds = None, seconds: Seconds = None) -> None:
+    """Compare the engine and the transaction of a host with the drivers, in this process."""
+    with servers() as both:
+        _shown(doors.measured(both, _pace(doors.PACE, rounds, seconds)))
 
 
 @app.command("soak")
