@@ -5,10 +5,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from sqlalchemy import Engine, event
+from sqlalchemy import URL, Engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from tradingagents_adapters.sql import EngineDatabase
+from tradingagents_adapters.sql import Database, EngineDatabase, open_database
+from tradingagents_adapters.sql.drivers.engine import EngineDriver
+from tradingagents_adapters.sql.options import DatabaseOptions
+from tradingagents_adapters.sql.postgresql import connect, connect_options
 from tradingagents_adapters.sql.strategies import SqlStrategyStore
 from tradingagents_core.ports import StrategyStore, StrategyView, StrategyWork
 
@@ -44,6 +47,27 @@ async def opened(engine: AsyncEngine, **options: Any) -> AsyncIterator[EngineDat
     """The database of an engine, and the engine, until the block ends. No connection may be left in use then."""
     try:
         async with EngineDatabase(engine, **options) as database:
+            yield database
+        assert in_use(engine) == 0
+    finally:
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def opened_by(way: str, options: DatabaseOptions) -> AsyncIterator[Database]:
+    """A database without a check of its schema: by its driver, or over an engine."""
+    if way == "driver":
+        async with open_database(options) as database:
+            yield database
+        return
+    if options.is_sqlite:
+        engine = create_async_engine(options.url)
+    else:
+        # The options hold the URL as this project reads it, which SQLAlchemy does not.
+        connect_args = connect_options(options) | {"async_creator_fn": connect}
+        engine = create_async_engine(URL.create(options.url.drivername), connect_args=connect_args)
+    try:
+        async with Database(EngineDriver(engine, pgbouncer=options.pgbouncer)) as database:
             yield database
         assert in_use(engine) == 0
     finally:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 import pytest
+from engines import opened_by
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from postgresql import Database
 from sqlalchemy.engine import URL
 
 from tradingagents_adapters.database_url import read_database_url
-from tradingagents_adapters.sql import open_database
 from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.strategies import SqlStrategyStore
 from tradingagents_core.domain.strategies import Strategy, StrategyContent
@@ -78,9 +78,15 @@ def place(request: pytest.FixtureRequest) -> Place:
     return found
 
 
+@pytest.fixture(params=["driver", "engine"])
+def way(request: pytest.FixtureRequest) -> str:
+    """By its driver, or over an engine of SQLAlchemy."""
+    return str(request.param)
+
+
 @pytest.fixture
-async def store(place: Place) -> AsyncIterator[SqlStrategyStore]:
-    async with open_database(place.options) as database:
+async def store(place: Place, way: str) -> AsyncIterator[SqlStrategyStore]:
+    async with opened_by(way, place.options) as database:
         yield SqlStrategyStore(database)
 
 
@@ -126,12 +132,12 @@ changes = st.builds(
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=st.lists(changes, min_size=1, max_size=12))
-def test_the_counts_are_right_after_every_change(place: Place, history: list[Change]) -> None:
+def test_the_counts_are_right_after_every_change(place: Place, way: str, history: list[Change]) -> None:
     place.run(*EMPTY, ADD_USERS)
 
     async def go_through() -> None:
         there: list[Strategy] = []
-        async with open_database(place.options) as database:
+        async with opened_by(way, place.options) as database:
             store = SqlStrategyStore(database)
             for change in history:
                 with suppress(StrategyNameTaken, StrategyNotFound, _Undone):

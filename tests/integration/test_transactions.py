@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from engines import opened_by
 from postgresql import Database as PostgresqlDatabase
 from sqlalchemy import (
     BigInteger,
@@ -68,10 +69,16 @@ def options(request: pytest.FixtureRequest, tmp_path: Path) -> DatabaseOptions:
     return DatabaseOptions(url=read_database_url(database.setting), pgbouncer=request.param == "pgbouncer", pool_size=3)
 
 
+@pytest.fixture(params=["driver", "engine"])
+def way(request: pytest.FixtureRequest) -> str:
+    """By its driver, or over an engine of SQLAlchemy."""
+    return str(request.param)
+
+
 @pytest.fixture
-async def database(options: DatabaseOptions) -> AsyncIterator[Database]:
+async def database(options: DatabaseOptions, way: str) -> AsyncIterator[Database]:
     """A database with the table, which has one row with the number 1."""
-    async with open_database(options) as database:
+    async with opened_by(way, options) as database:
         await database.write(CREATE)
         await database.write(ADD, counter=1, number=0)
         yield database
@@ -139,10 +146,10 @@ async def test_a_transaction_without_a_row_begins_with_its_first_statement(
     async with database.transaction() as transaction:
         assert (transaction.has_row, round_trips) == (False, [])
         await transaction.fetch(COUNT, counter=1)
-        assert round_trips == [database.driver.begin, ("Update",)]
+        assert round_trips == [begin for begin in (database.driver.begin,) if begin] + [("Update",)]
     async with database.transaction():
         pass
-    assert round_trips[2:] == [("COMMIT",)]
+    assert round_trips[-2:] == [("Update",), ("COMMIT",)]
 
 
 async def test_transactions_that_lock_one_row_follow_each_other(database: Database) -> None:
@@ -175,11 +182,11 @@ async def test_a_row_that_is_missing_is_made_and_locked_in_one_more_round_trip(
 ) -> None:
     async with database.transaction(row=made(2)) as transaction:
         assert transaction.has_row
-    assert [len(statements) for statements in round_trips] == [2, 2, 1]
+    assert [len(statements) for statements in round_trips] == [len(database.driver.begin) + 1, 2, 1]
     round_trips.clear()
     async with database.transaction(row=made(2)) as transaction:
         assert transaction.has_row
-    assert [len(statements) for statements in round_trips] == [2, 1]
+    assert [len(statements) for statements in round_trips] == [len(database.driver.begin) + 1, 1]
     assert await numbers(database) == {1: 0, 2: 0}
 
 
@@ -190,10 +197,10 @@ async def test_a_row_that_was_made_goes_with_its_transaction(database: Database)
     assert await numbers(database) == {1: 0}
 
 
-async def test_transactions_that_make_one_row_at_once_follow_each_other(options: DatabaseOptions) -> None:
+async def test_transactions_that_make_one_row_at_once_follow_each_other(options: DatabaseOptions, way: str) -> None:
     # Two databases behave like two processes: the writers of each wait for the writers of the other.
-    async with open_database(options) as database, open_database(options) as other, asyncio.timeout(SECONDS):
-        await database.write(CREATE)
+    async with opened_by(way, options) as database, open_database(options) as other, asyncio.timeout(SECONDS):
+        await other.write(CREATE)
         await asyncio.gather(*[count(either, made(2)) for _ in range(10) for either in (database, other)])
         assert await numbers(database) == {2: 20}
 
