@@ -138,10 +138,11 @@ class _EngineBlocks(Blocks):
 
     def enter(self) -> Callable[[], None]:
         task = asyncio.current_task()
-        transaction = None if task is None else self._transactions.get(task)
-        if transaction is not None and transaction.is_active:
-            # The block would wait for a lock of the transaction that this task has open.
-            raise NestedBlock
+        if task is not None and task in self._transactions:
+            if self._transactions[task].is_active:
+                # The block would wait for a lock of the transaction that this task has open.
+                raise NestedBlock
+            del self._transactions[task]
         return super().enter()
 
     def enter_within(self, transaction: Transaction | None) -> Callable[[], None]:
