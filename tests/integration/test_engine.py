@@ -370,6 +370,19 @@ async def test_a_store_keeps_its_promises_over_an_engine_with(make_engine: MakeE
             assert await accounts.users.find(user.id) == user
 
 
+async def test_a_failed_block_on_sqlite_keeps_nothing_locked_where_sqlalchemy_skips_rollbacks(
+    tmp_path: Path, migrated_sqlite: Path
+) -> None:
+    file = fresh_copy(migrated_sqlite, tmp_path / "host.db")
+    engine = sqlite_engine(file, isolation_level="AUTOCOMMIT", skip_autocommit_rollback=True)
+    async with opened(engine) as over_engine:
+        with pytest.raises(FailureOfTheHost):
+            async with SqlStrategyStore(over_engine).write(ANN):
+                raise FailureOfTheHost
+        with closing(sqlite3.connect(file, timeout=0)) as other:
+            other.execute("BEGIN IMMEDIATE")
+
+
 async def test_a_codec_of_the_host_for_json_neither_reads_nor_writes_parameters(database: Database) -> None:
     engine = create_async_engine(database.setting)
 
