@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from postgresql import LOOPBACK, Database, PostgresqlServer
 from sqlalchemy import text
-from tradingagents_adapters.sql.engine import connected
+from tradingagents_adapters.sql.migration_connection import connected
 
 from tradingagents_adapters.sql import open_database
 from tradingagents_adapters.sql.options import DatabaseOptions

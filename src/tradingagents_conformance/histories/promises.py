@@ -46,8 +46,11 @@ class PromiseBroken(AssertionError):
     """The store broke a promise. The cause is the error that showed this."""
 
     def __init__(self, promise: Promise) -> None:
-        super().__init__(f"broke this sentence of {promise}")
+        super().__init__(promise)
         self.promise = promise
+
+    def __str__(self) -> str:
+        return f"broke this sentence of {self.promise}"
 
 
 @contextmanager
