@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from postgresql import LOOPBACK, Database, PostgresqlServer
 from sqlalchemy import text
-from tradingagents_adapters.sql.migration_connection import connected
 
 from tradingagents_adapters.sql import open_database
+from tradingagents_adapters.sql.migration_connection import connected
 from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.postgresql import connect, connect_options
 from tradingagents_core.errors import StoreUnavailable

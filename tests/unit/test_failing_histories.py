@@ -22,7 +22,7 @@ from tradingagents_core.ports import StrategyStore
 
 
 class Contract(StrategyStoreContract):
-    a_while = 0.02
+    a_while = 0.2
     patience = 1
     shrinking = 1
     histories = 200
