@@ -81,8 +81,9 @@ class Connection:
 
     async def execute_for(self, row_id: int, *statements: str) -> int:
         """Run statements as `execute` does, with an id in the place of `{id}`."""
-        for sql in statements:
-            self._log_sql(with_id(sql, row_id))
+        if self._log is not None:
+            for sql in statements:
+                self._log_sql(with_id(sql, row_id))
         return await self.driver_connection.execute_for(row_id, *statements)
 
     async def commit(self) -> None:
