@@ -29,7 +29,7 @@ _WARNING_INTERVAL: Final = timedelta(minutes=1)
 """The minimum time between two warnings about clocks that differ."""
 
 _SHAPE: Final = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
-_USER_ID: Final = re.compile(r"[1-9][0-9]{0,18}")
+_ID: Final = re.compile(r"[1-9][0-9]{0,18}")
 _TOKEN_ID: Final = re.compile(r"[\w-]{1,64}", re.ASCII)
 
 
@@ -61,13 +61,14 @@ class JwtTokenService(TokenService):
     def lifetime(self) -> timedelta:
         return self._lifetime
 
-    def issue(self, *, user_id: int) -> str:
+    def issue(self, *, user_id: int, session_id: int) -> str:
         issued_at = int(self._clock().timestamp())
         return self._sign(
             {
                 "iss": _ISSUER,
                 "aud": _AUDIENCE,
                 "sub": str(user_id),
+                "sid": str(session_id),
                 "iat": issued_at,
                 "exp": issued_at + int(self._lifetime.total_seconds()),
                 "jti": secrets.token_urlsafe(16),
@@ -105,6 +106,7 @@ class JwtTokenService(TokenService):
                 "iss": str(issuer),
                 "aud": str(audience),
                 "sub": str(subject),
+                "sid": str(session),
                 "iat": int(issued),
                 "exp": int(expires),
                 "jti": str(token_id),
@@ -116,8 +118,10 @@ class JwtTokenService(TokenService):
         valid = (
             issuer == _ISSUER
             and audience == _AUDIENCE
-            and _USER_ID.fullmatch(subject)
+            and _ID.fullmatch(subject)
             and int(subject) <= INTEGER_MAX
+            and _ID.fullmatch(session)
+            and int(session) <= INTEGER_MAX
             and _TOKEN_ID.fullmatch(token_id)
             and 0 <= issued < expires <= issued + LIFETIME_MAX.total_seconds()
         )
@@ -129,6 +133,7 @@ class JwtTokenService(TokenService):
         return TokenClaims(
             token_id=token_id,
             user_id=int(subject),
+            session_id=int(session),
             issued_at=datetime.fromtimestamp(issued, UTC),
             expires_at=datetime.fromtimestamp(expires, UTC),
         )

@@ -19,7 +19,7 @@ class KeylessTokenService(TokenService):
     def lifetime(self) -> timedelta:
         return timedelta(0)
 
-    def issue(self, *, user_id: int) -> NoReturn:
+    def issue(self, *, user_id: int, session_id: int) -> NoReturn:
         raise KeyMissing
 
     def verify(self, token: str) -> TokenClaims:

@@ -62,6 +62,39 @@ class InvalidToken(AuthenticationFailed):
         super().__init__("Invalid or expired token")
 
 
+class InvalidRefreshToken(AuthenticationFailed):
+    """The refresh token was not issued by this service, has expired or was used before, or its session has ended."""
+
+    def __init__(self) -> None:
+        super().__init__("Invalid or expired refresh token")
+
+
+class Forbidden(TradingAgentsError):
+    """The caller is known, but may not do this."""
+
+
+class InsufficientScope(Forbidden):
+    """The credential does not allow `scope`."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"This needs the scope {scope}")
+        self.scope = scope
+
+
+class NotForApiKeys(Forbidden):
+    """An API key manages neither keys nor sessions nor passwords."""
+
+    def __init__(self) -> None:
+        super().__init__("An API key may not do this; log in")
+
+
+class RegistrationDisabled(Forbidden):
+    """The operator of the service creates the accounts."""
+
+    def __init__(self) -> None:
+        super().__init__("Accounts are created by the operator of this service")
+
+
 class TooManyAttempts(TradingAgentsError):
     """The caller has to wait `retry_after` seconds before the next attempt."""
 
@@ -80,6 +113,22 @@ class StrategyNotFound(NotFound):
     def __init__(self, strategy_id: int) -> None:
         super().__init__("Strategy not found")
         self.strategy_id = strategy_id
+
+
+class SessionNotFound(NotFound):
+    """The user has no live session with this id; another user may have it."""
+
+    def __init__(self, session_id: int) -> None:
+        super().__init__("Session not found")
+        self.session_id = session_id
+
+
+class ApiKeyNotFound(NotFound):
+    """The user has no API key with this id; another user may have it."""
+
+    def __init__(self, api_key_id: int) -> None:
+        super().__init__("API key not found")
+        self.api_key_id = api_key_id
 
 
 class UserNotFound(NotFound):
@@ -108,6 +157,14 @@ class EmailTaken(Conflict):
     def __init__(self, email: str) -> None:
         super().__init__("A user with this e-mail already exists")
         self.email = email
+
+
+class TooManyApiKeys(Conflict):
+    """The user has `maximum` live API keys."""
+
+    def __init__(self, maximum: int) -> None:
+        super().__init__(f"You have {maximum} API keys already; revoke one first")
+        self.maximum = maximum
 
 
 class Unavailable(TradingAgentsError):

@@ -78,7 +78,7 @@ class Container(containers.DeclarativeContainer):
     tokens = providers.Singleton(_tokens, options, clock)
     callers = providers.Singleton(
         RememberedCallers,
-        providers.Singleton(AccountCallers, store=accounts, tokens=tokens),
+        providers.Singleton(AccountCallers, store=accounts, tokens=tokens, clock=clock),
         seconds=options.provided.identity_cache_seconds,
         clock=clock,
     )

@@ -103,6 +103,12 @@ class _MemoryRepository(StrategyRepository):
         self._strategies[strategy_id] = None
         self._ids[before.name] = None
 
+    async def remove_all(self) -> None:
+        self._check_is_open()
+        for strategy_id in [*self._committed.strategies, *self._strategies]:
+            if self._strategies.get(strategy_id, self._committed.strategies.get(strategy_id)) is not None:
+                await self.remove(strategy_id)
+
     def end(self) -> None:
         """Refuse every further use."""
         self._has_ended = True

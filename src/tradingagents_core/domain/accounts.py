@@ -64,19 +64,19 @@ def normalize_password(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def new_password(text: str) -> str:
-    """A password that a user may set, normalized.
+def normalize_new_password(text: str, *, field: str = "password") -> str:
+    """A password that a user may set, normalized. Errors name the `field`.
 
     Raises:
         InvalidInput: the password has fewer than `PASSWORD_MIN_LENGTH` characters or more than `PASSWORD_MAX_BYTES`
             bytes, contains a lone surrogate, or is not text.
     """
-    password = normalize_password(text)
-    check_unicode("password", password)
-    check_length("password", password, minimum=PASSWORD_MIN_LENGTH)
+    password = normalize_password(plain_str(field, text))
+    check_unicode(field, password)
+    check_length(field, password, minimum=PASSWORD_MIN_LENGTH)
     if len(password.encode()) > PASSWORD_MAX_BYTES:
         raise InvalidInput(
-            field="password", rule="too_large", message=f"should have at most {PASSWORD_MAX_BYTES} bytes as UTF-8"
+            field=field, rule="too_large", message=f"should have at most {PASSWORD_MAX_BYTES} bytes as UTF-8"
         )
     return password
 

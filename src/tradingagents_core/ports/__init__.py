@@ -11,6 +11,7 @@ from tradingagents_core.ports.accounts import (
     UserReader,
     UserRepository,
 )
+from tradingagents_core.ports.api_keys import ApiKeyReader, ApiKeyRepository
 from tradingagents_core.ports.authentication import (
     Callers,
     LoginFailures,
@@ -19,6 +20,7 @@ from tradingagents_core.ports.authentication import (
 )
 from tradingagents_core.ports.blocks import Blocks, Lifetime
 from tradingagents_core.ports.clock import Clock
+from tradingagents_core.ports.sessions import RefreshTokenRepository, SessionReader, SessionRepository
 from tradingagents_core.ports.shielding import shielded
 from tradingagents_core.ports.strategies import (
     StrategyReader,
@@ -32,6 +34,8 @@ __all__ = [
     "AccountStore",
     "AccountView",
     "AccountWork",
+    "ApiKeyReader",
+    "ApiKeyRepository",
     "Blocks",
     "Callers",
     "Clock",
@@ -39,6 +43,9 @@ __all__ = [
     "LoginFailures",
     "LoginQueue",
     "PasswordHasher",
+    "RefreshTokenRepository",
+    "SessionReader",
+    "SessionRepository",
     "StrategyReader",
     "StrategyRepository",
     "StrategyStore",

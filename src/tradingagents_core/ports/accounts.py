@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tradingagents_core.domain.accounts import User
+from tradingagents_core.ports.api_keys import ApiKeyReader, ApiKeyRepository
+from tradingagents_core.ports.sessions import RefreshTokenRepository, SessionReader, SessionRepository
 
 
 class UserReader(ABC):
@@ -53,23 +55,39 @@ class UserRepository(ABC):
             EmailTaken: another user has this e-mail.
         """
 
+    @abstractmethod
+    async def remove(self, user_id: int) -> None:
+        """Remove the user, with all sessions and API keys. The id is never used again.
+
+        The block may not be used for anything else afterwards.
+
+        Raises:
+            UserNotFound: this is not the id of the block's user.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
     """The accounts that a reading block can read."""
 
     users: UserReader
+    sessions: SessionReader
+    api_keys: ApiKeyReader
 
 
 @dataclass(frozen=True, slots=True)
 class AccountWork:
-    """The account that a writing block can read and change."""
+    """The account that a writing block can read and change: that of one user."""
 
+    user_id: int
     users: UserRepository
+    sessions: SessionRepository
+    refresh_tokens: RefreshTokenRepository
+    api_keys: ApiKeyRepository
 
 
 class AccountStore(ABC):
-    """Stores the users of the service.
+    """Stores the users of the service, their sessions and their API keys.
 
     Every block and every method may raise `StoreUnavailable`. A cancelled caller leaves nothing half done, locked or
     open: its block is committed either as a whole or not at all. A commit that has begun is shielded from the

@@ -37,10 +37,10 @@ class TokenService(ABC):
         """How long a token that is issued now is valid, in whole seconds."""
 
     @abstractmethod
-    def issue(self, *, user_id: int) -> str:
-        """A new token for this user: ASCII, different from every other token, and valid from now for a limited time.
+    def issue(self, *, user_id: int, session_id: int) -> str:
+        """A new token for this session of this user: ASCII, and valid from now for a limited time.
 
-        The id of the token, too, is different from every other.
+        The token and its id are different from every other token and id.
         """
 
     @abstractmethod

@@ -83,6 +83,10 @@ class StrategyRepository(ABC):
             StrategyNotFound: the owner has no strategy with this id.
         """
 
+    @abstractmethod
+    async def remove_all(self) -> None:
+        """Remove all strategies of this owner. Their names are free again; their ids are never used again."""
+
 
 @dataclass(frozen=True, slots=True)
 class StrategyView:

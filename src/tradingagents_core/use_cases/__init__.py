@@ -15,10 +15,24 @@ from tradingagents_core.ports import (
     TokenService,
 )
 from tradingagents_core.use_cases.accounts import AccountUseCases
-from tradingagents_core.use_cases.authentication import AccountCallers, AuthenticationUseCases
+from tradingagents_core.use_cases.api_keys import ApiKeyUseCases
+from tradingagents_core.use_cases.authentication import AuthenticationUseCases, RefreshOptions
+from tradingagents_core.use_cases.callers import AccountCallers
+from tradingagents_core.use_cases.password_checks import PasswordChecks
+from tradingagents_core.use_cases.sessions import SessionUseCases
 from tradingagents_core.use_cases.strategies import StrategyUseCases
 
-__all__ = ["AccountCallers", "AccountUseCases", "AuthenticationUseCases", "StrategyUseCases", "UseCases"]
+__all__ = [
+    "AccountCallers",
+    "AccountUseCases",
+    "ApiKeyUseCases",
+    "AuthenticationUseCases",
+    "PasswordChecks",
+    "RefreshOptions",
+    "SessionUseCases",
+    "StrategyUseCases",
+    "UseCases",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +42,8 @@ class UseCases:
     strategies: StrategyUseCases
     accounts: AccountUseCases
     authentication: AuthenticationUseCases
+    sessions: SessionUseCases
+    api_keys: ApiKeyUseCases
 
     def within(self, work: StrategyWork) -> Self:
         """The same use cases, those about strategies within an open writing block (`StrategyUseCases.within`).
@@ -49,19 +65,28 @@ class UseCases:
         passwords: PasswordHasher,
         clock: Clock,
         callers: Callers | None = None,
+        refresh: RefreshOptions | None = None,
+        registration_enabled: bool = False,
     ) -> Self:
-        """All use cases over these adapters. By default, callers are users of `accounts` who send `tokens`."""
-        callers = callers or AccountCallers(store=accounts, tokens=tokens)
+        """All use cases over these adapters. By default, callers are users of `accounts` who send `tokens` or keys."""
+        callers = callers or AccountCallers(store=accounts, tokens=tokens, clock=clock)
+        checks = PasswordChecks(
+            accounts=accounts, failures=failures, queue=login_queue, passwords=passwords, clock=clock
+        )
         return cls(
             strategies=StrategyUseCases.over(store=strategies, clock=clock),
-            accounts=AccountUseCases.over(store=accounts, passwords=passwords, clock=clock, callers=callers),
-            authentication=AuthenticationUseCases.over(
-                accounts=accounts,
+            accounts=AccountUseCases.over(
+                store=accounts,
+                strategies=strategies,
                 callers=callers,
-                failures=failures,
-                login_queue=login_queue,
-                tokens=tokens,
+                checks=checks,
                 passwords=passwords,
                 clock=clock,
+                registration_enabled=registration_enabled,
             ),
+            authentication=AuthenticationUseCases.over(
+                accounts=accounts, callers=callers, checks=checks, tokens=tokens, clock=clock, refresh=refresh
+            ),
+            sessions=SessionUseCases.over(store=accounts, callers=callers, clock=clock),
+            api_keys=ApiKeyUseCases.over(store=accounts, callers=callers, clock=clock),
         )

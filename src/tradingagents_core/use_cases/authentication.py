@@ -1,63 +1,46 @@
-"""Authentication: a user logs in and gets a token; a token identifies a caller."""
+"""Authentication: a user logs in and gets tokens; a credential identifies a caller."""
 
-import asyncio
 import logging
-import math
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, Self
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, Protocol, Self
 
-from tradingagents_core.domain.accounts import User, is_email, normalize_password
 from tradingagents_core.domain.authentication import Caller, IssuedToken
-from tradingagents_core.domain.login_throttle import FailureCount, LoginAttempt
-from tradingagents_core.domain.plain_types import plain_str
+from tradingagents_core.domain.plain_types import instance_of, plain_bool, plain_str
+from tradingagents_core.domain.secrets import hash_of, new_secret
+from tradingagents_core.domain.sessions import REFRESH_TOKEN_PREFIX, RefreshToken, Session
 from tradingagents_core.errors import (
     InvalidCredentials,
+    InvalidRefreshToken,
     InvalidToken,
-    LoginTookTooLong,
-    TooManyAttempts,
-    TradingAgentsError,
-    explained,
+    SessionNotFound,
+    UserNotFound,
 )
-from tradingagents_core.ports import (
-    AccountStore,
-    Callers,
-    Clock,
-    LoginFailures,
-    LoginQueue,
-    PasswordHasher,
-    TokenService,
-)
+from tradingagents_core.ports import AccountStore, AccountWork, Callers, Clock, TokenService
+from tradingagents_core.use_cases.password_checks import PasswordChecks
 
-DECISION_SECONDS: Final = 4
-"""How long the check of a password may take, including the wait in the queue."""
-
-WRITE_SECONDS: Final = 0.5
-"""How long a user with the right password waits for the writes of the login."""
+REFRESH_LIFETIME: Final = timedelta(days=30)
+REFRESH_REUSE: Final = timedelta(seconds=10)
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Checked:
-    """The result of a password check."""
+class RefreshOptions:
+    """How long refresh tokens are valid."""
 
-    user: User | None
-    """The user with this e-mail, if any."""
-    is_right: bool
-    """Whether the user may log in with this password."""
-    new_hash: str | None = None
-    """The replacement of a hash with weaker parameters than new hashes have."""
+    lifetime: timedelta = REFRESH_LIFETIME
+    """How long a session goes on after its last refresh."""
+    reuse: timedelta = REFRESH_REUSE
+    """How long after its first use a token is still answered, for clients that lose the answer or ask twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """Give an active user a token for an e-mail and a password.
+    """Open a session for an active user with this e-mail and password, and give the user its tokens.
 
-    `source` is the address of the client. A login replaces a hash with weaker parameters than new hashes have, and
-    clears the failures of the account; it succeeds even if these writes fail. A login takes at most five seconds:
-    `DECISION_SECONDS`, `WRITE_SECONDS`, and half a second for everything else.
+    `source` is the address of the client. With `offline_access` there is a refresh token, too (OpenID Connect Core 1.0,
+    11). A login replaces a hash with weaker parameters than new hashes have.
 
     Raises:
         InvalidInput: the e-mail, the password or the source is not text.
@@ -70,138 +53,106 @@ class Login:
     """
 
     accounts: AccountStore
-    failures: LoginFailures
-    queue: LoginQueue
+    checks: PasswordChecks
     tokens: TokenService
-    passwords: PasswordHasher
     clock: Clock
-    _unfinished: set["asyncio.Task[None]"] = field(default_factory=set, init=False, repr=False, compare=False)
-    """Writes that go on after their logins have returned."""
+    refresh: RefreshOptions
 
-    async def __call__(self, *, email: str, password: str, source: str) -> IssuedToken:
-        email = plain_str("email", email).lower()
-        password = normalize_password(password)
-        attempt = LoginAttempt.of(email=email, source=source)
-        deadline = asyncio.get_running_loop().time() + DECISION_SECONDS
-        async with _until(deadline):
-            failures = await self._find_failures(attempt)
-        # No `await` between this check and `entered`, so that attempts at the same time count each other.
-        self._check_wait(attempt, failures, self.queue.under_way(attempt.keys), source)
-        with self.queue.entered(attempt):
-            async with _until(deadline):
-                checked = await self._take_turn(attempt, failures, email, password, source)
-            user = checked.user
-            if user is None or not checked.is_right:
-                await self.failures.add(attempt.keys, at=self.clock())
-                _log.warning("Login from %s: refused for %s", source, f"user {user.id}" if user else "an unknown user")
-                raise InvalidCredentials
-        self.queue.note_success(attempt)
-        await self._write_success(attempt, failures, user, checked.new_hash)
-        _log.info("Login from %s: user %d", source, user.id)
-        return IssuedToken(access_token=self.tokens.issue(user_id=user.id), lifetime=self.tokens.lifetime)
-
-    async def _find_failures(self, attempt: LoginAttempt) -> Mapping[str, FailureCount]:
-        failures = await self.failures.find(attempt.keys)
-        now = self.clock()
-        ahead = [key for key, count in failures.items() if count.is_from_another_clock(now=now)]
-        if not ahead:
-            return failures
-        # One more failure gives the count the present time. With the old time, the wait would last until that time.
-        await self.failures.add(ahead, at=now)
-        return await self.failures.find(attempt.keys)
-
-    def _check_wait(
-        self, attempt: LoginAttempt, failures: Mapping[str, FailureCount], under_way: Mapping[str, int], source: str
-    ) -> None:
-        if wait := attempt.wait(failures, now=self.clock(), under_way=under_way):
-            _log.warning("Login from %s: too many failures, or too many attempts at once", source)
-            raise TooManyAttempts(retry_after=math.ceil(wait.total_seconds()))
-
-    async def _take_turn(
-        self, attempt: LoginAttempt, failures: Mapping[str, FailureCount], email: str, password: str, source: str
-    ) -> _Checked:
-        """Wait for the turn, then check the password against the present failures and the present user."""
-        async with self.queue.turn(attempt, failures=attempt.failures_of_source(failures, now=self.clock())):
-            self._check_wait(attempt, await self._find_failures(attempt), {}, source)
-            return await self._check_password(email, password)
-
-    async def _check_password(self, email: str, password: str) -> _Checked:
-        user = await self._find_user(email)
-        while True:
-            matches = await self.passwords.verify(password=password, password_hash=user.password_hash if user else None)
-            if user is None or not matches or not user.is_active:
-                return _Checked(user=user, is_right=False)
-            is_weak = self.passwords.needs_rehash(user.password_hash)
-            new_hash = await self.passwords.hash(password) if is_weak else None
-            # Hashing is slow: the user may have changed meanwhile, and the present state counts.
-            current = await self._find_user(email)
-            if current is not None and current.id == user.id and current.password_hash == user.password_hash:
-                return _Checked(user=current, is_right=current.is_active, new_hash=new_hash)
-            # The password or its hash has changed: check again.
-            user = current
-
-    async def _find_user(self, email: str) -> User | None:
-        if not is_email(email):
-            return None
-        async with self.accounts.read() as view:
-            return await view.users.find_by_email(email)
-
-    async def _write_success(
-        self, attempt: LoginAttempt, failures: Mapping[str, FailureCount], user: User, new_hash: str | None
-    ) -> None:
-        """Clear the account's failures and replace a weak hash. The login succeeds even if a write fails or is slow."""
-        writes = []
-        if any(key in failures for key in attempt.keys_of_account):
-            writes.append(self._try(self.failures.clear(attempt.keys_of_account), "clear the failed logins", user))
-        if new_hash is not None:
-            writes.append(self._try(self._replace_hash(user, new_hash), "replace the weak password hash", user))
-        if not writes:
-            return
-        tasks = {asyncio.create_task(each) for each in writes}
-        self._unfinished.update(tasks)
-        for task in tasks:
-            task.add_done_callback(self._unfinished.discard)
-        _, late = await asyncio.wait(tasks, timeout=WRITE_SECONDS)
-        if late:
-            _log.warning(
-                "Login of user %d: the database takes more than %s s to write; the login does not wait longer",
-                user.id,
-                WRITE_SECONDS,
-            )
-
-    async def _try(self, write: Coroutine[Any, Any, None], what: str, user: User) -> None:
+    async def __call__(self, *, email: str, password: str, source: str, offline_access: bool = False) -> IssuedToken:
+        plain_bool("offline_access", offline_access)
+        checked = await self.checks(email=email, password=password, source=source)
         try:
-            await write
-        except TradingAgentsError as error:
-            _log.warning("Login of user %d: could not %s: %s", user.id, what, explained(error))
+            async with self.accounts.write(checked.user.id) as work:
+                user = await work.users.get(checked.user.id)
+                if user.password_hash != checked.user.password_hash or not user.is_active:
+                    # The password was changed, or the user deactivated, after the check.
+                    raise InvalidCredentials
+                now = self.clock()
+                if checked.new_hash is not None:
+                    await work.users.replace(user.with_password_hash(checked.new_hash, at=now))
+                await work.sessions.remove_expired(now=now)
+                lifetime = self.refresh.lifetime if offline_access else self.tokens.lifetime
+                session = await work.sessions.add(at=now, expires_at=now + lifetime)
+                refresh_token = await _new_refresh_token(work, session) if offline_access else None
+        except UserNotFound:
+            raise InvalidCredentials from None
+        _log.info("Login from %s: user %d", source, user.id)
+        return IssuedToken(
+            access_token=self.tokens.issue(user_id=user.id, session_id=session.id),
+            lifetime=self.tokens.lifetime,
+            refresh_token=refresh_token,
+        )
 
-    async def _replace_hash(self, user: User, new_hash: str) -> None:
-        async with self.accounts.write(user.id) as work:
-            current = await work.users.get(user.id)
-            if current.password_hash == user.password_hash:
-                await work.users.replace(current.with_password_hash(new_hash, at=self.clock()))
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refresh:
+    """Give a user new tokens for a refresh token, and retire the refresh token (RFC 6749, 6; RFC 9700, 4.14).
 
-@asynccontextmanager
-async def _until(deadline: float) -> AsyncIterator[None]:
-    """A block that is cancelled at the deadline, a time of the event loop.
+    A client may lose the answer, or ask twice at once: for a short time after its first use, a token is answered again,
+    and all tokens that were answered are valid. A later use ends the session, because somebody else has the token.
 
     Raises:
-        LoginTookTooLong: the deadline has passed.
+        InvalidInput: the refresh token is not text.
+        InvalidRefreshToken: the token is unknown, expired or retired, or its session or user may not go on.
+        StoreUnavailable: the store is unavailable or busy; the tokens may or may not have been stored.
     """
-    limit = asyncio.timeout_at(deadline)
-    try:
-        async with limit:
-            yield
-    except TimeoutError:
-        if limit.expired():
-            raise LoginTookTooLong from None
-        raise
+
+    accounts: AccountStore
+    callers: Callers
+    tokens: TokenService
+    clock: Clock
+    refresh: RefreshOptions
+
+    async def __call__(self, *, refresh_token: str) -> IssuedToken:
+        token_hash = hash_of(plain_str("refresh_token", refresh_token))
+        async with self.accounts.read() as view:
+            session = await view.sessions.find_by_refresh_token(token_hash)
+        if session is None:
+            raise InvalidRefreshToken
+        try:
+            async with self.accounts.write(session.user_id) as work:
+                issued = await self._refreshed(work, token_hash)
+        except UserNotFound:
+            raise InvalidRefreshToken from None
+        if issued is None:
+            await self.callers.forget(session.user_id)
+            raise InvalidRefreshToken
+        return issued
+
+    async def _refreshed(self, work: AccountWork, token_hash: str) -> IssuedToken | None:
+        """The new tokens; None where the session was ended because a retired token was used."""
+        now = self.clock()
+        token = await work.refresh_tokens.find(token_hash)
+        user = await work.users.get(work.user_id)
+        if token is None or token.expires_at <= now or not user.is_active:
+            raise InvalidRefreshToken
+        if token.is_reused(now=now, allowed_for=self.refresh.reuse):
+            _log.warning("Session %d of user %d ended: a retired refresh token was used", token.session_id, user.id)
+            await work.sessions.remove(token.session_id)
+            return None
+        await work.refresh_tokens.put(token.used(at=now))
+        session = await work.sessions.get(token.session_id)
+        session = session.prolonged(at=now, until=now + self.refresh.lifetime)
+        await work.sessions.replace(session)
+        await work.sessions.remove_expired(now=now)
+        return IssuedToken(
+            access_token=self.tokens.issue(user_id=user.id, session_id=session.id),
+            lifetime=self.tokens.lifetime,
+            refresh_token=await _new_refresh_token(work, session),
+        )
+
+
+async def _new_refresh_token(work: AccountWork, session: Session) -> str:
+    text = new_secret(REFRESH_TOKEN_PREFIX)
+    await work.refresh_tokens.put(
+        RefreshToken(token_hash=hash_of(text), session_id=session.id, expires_at=session.expires_at)
+    )
+    return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authenticate:
-    """Find the caller with this credential, such as the token of a login.
+    """Find the caller with this credential: the token of a login, or an API key.
 
     Raises:
         InvalidInput: the credential is not text.
@@ -218,33 +169,47 @@ class Authenticate:
         return caller
 
 
-class AccountCallers(Callers):
-    """Callers with an active account, who send a valid token of this service."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogOut:
+    """End the session of the caller, or with `everywhere` all sessions of the caller's user.
 
-    def __init__(self, *, store: AccountStore, tokens: TokenService) -> None:
-        self._store = store
-        self._tokens = tokens
+    Raises:
+        InvalidInput: the caller is not a `Caller`.
+        NotForApiKeys: the caller has an API key.
+        StoreUnavailable: the store is unavailable or busy; the sessions may or may not have ended.
+    """
 
-    async def find(self, credential: str) -> Caller | None:
+    accounts: AccountStore
+    callers: Callers
+
+    async def __call__(self, *, caller: Caller, everywhere: bool = False) -> None:
+        instance_of(Caller, "caller", caller).check_is_no_api_key()
+        plain_bool("everywhere", everywhere)
         try:
-            claims = self._tokens.verify(credential)
-        except InvalidToken:
-            return None
-        async with self._store.read() as view:
-            user = await view.users.find(claims.user_id)
-        if user is None or not user.is_active:
-            return None
-        return Caller(user_id=user.id, expires_at=claims.expires_at)
-
-    async def forget(self, user_id: int) -> None:
-        # `find` always reads the account.
-        pass
+            async with self.accounts.write(caller.user_id) as work:
+                if everywhere:
+                    await work.sessions.remove_all()
+                elif caller.session_id is not None:
+                    await work.sessions.remove(caller.session_id)
+        except (UserNotFound, SessionNotFound):
+            # Another process has ended the session meanwhile.
+            pass
+        finally:
+            await self.callers.forget(caller.user_id)
 
 
 class LoginCall(Protocol):
     """How `Login` is called."""
 
-    async def __call__(self, *, email: str, password: str, source: str) -> IssuedToken: ...
+    async def __call__(
+        self, *, email: str, password: str, source: str, offline_access: bool = False
+    ) -> IssuedToken: ...
+
+
+class RefreshCall(Protocol):
+    """How `Refresh` is called."""
+
+    async def __call__(self, *, refresh_token: str) -> IssuedToken: ...
 
 
 class AuthenticateCall(Protocol):
@@ -253,12 +218,20 @@ class AuthenticateCall(Protocol):
     async def __call__(self, *, credential: str) -> Caller: ...
 
 
+class LogOutCall(Protocol):
+    """How `LogOut` is called."""
+
+    async def __call__(self, *, caller: Caller, everywhere: bool = False) -> None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthenticationUseCases:
     """How callers are identified. Each field can be another function with the same parameters."""
 
     login: LoginCall
+    refresh: RefreshCall
     authenticate: AuthenticateCall
+    log_out: LogOutCall
 
     @classmethod
     def over(
@@ -266,16 +239,16 @@ class AuthenticationUseCases:
         *,
         accounts: AccountStore,
         callers: Callers,
-        failures: LoginFailures,
-        login_queue: LoginQueue,
+        checks: PasswordChecks,
         tokens: TokenService,
-        passwords: PasswordHasher,
         clock: Clock,
+        refresh: RefreshOptions | None = None,
     ) -> Self:
         """The use cases over these adapters."""
+        refresh = refresh or RefreshOptions()
         return cls(
-            login=Login(
-                accounts=accounts, failures=failures, queue=login_queue, tokens=tokens, passwords=passwords, clock=clock
-            ),
+            login=Login(accounts=accounts, checks=checks, tokens=tokens, clock=clock, refresh=refresh),
+            refresh=Refresh(accounts=accounts, callers=callers, tokens=tokens, clock=clock, refresh=refresh),
             authenticate=Authenticate(callers=callers),
+            log_out=LogOut(accounts=accounts, callers=callers),
         )

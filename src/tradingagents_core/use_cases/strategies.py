@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Protocol, Self, TypeVar
 
 from tradingagents_core.domain.authentication import Caller
-from tradingagents_core.domain.page import PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Page
+from tradingagents_core.domain.page import PAGE_LIMIT_DEFAULT, Page, check_page
 from tradingagents_core.domain.plain_types import instance_of, plain_bool, plain_int
+from tradingagents_core.domain.scopes import STRATEGIES_READ, STRATEGIES_WRITE
 from tradingagents_core.domain.strategies import Strategy, StrategyChanges, StrategyContent, checked_changes
-from tradingagents_core.errors import BlockOfAnotherOwner, InvalidInput
+from tradingagents_core.errors import BlockOfAnotherOwner
 from tradingagents_core.ports import Clock, StrategyReader, StrategyStore, StrategyView, StrategyWork
 
 
@@ -19,6 +20,7 @@ class ListStrategies:
     Raises:
         InvalidInput: an argument has another type than declared, `skip` is negative, or `limit` is not between 1 and
             `PAGE_LIMIT_MAX`.
+        InsufficientScope: the credential of the caller does not allow this.
         StoreUnavailable: the store is unavailable or busy.
     """
 
@@ -27,14 +29,9 @@ class ListStrategies:
     async def __call__(
         self, *, caller: Caller, skip: int = 0, limit: int = PAGE_LIMIT_DEFAULT, active_only: bool = False
     ) -> Page[Strategy]:
-        owner_id = _owner_id(caller)
-        skip = plain_int("skip", skip)
-        limit = plain_int("limit", limit)
+        owner_id = _owner_id(caller, STRATEGIES_READ)
+        skip, limit = check_page(skip, limit)
         active_only = plain_bool("active_only", active_only)
-        if skip < 0:
-            raise InvalidInput(field="skip", rule="greater_than_equal", message="should be 0 or more")
-        if not 1 <= limit <= PAGE_LIMIT_MAX:
-            raise InvalidInput(field="limit", rule="range", message=f"should be 1 to {PAGE_LIMIT_MAX}")
         async with self.store.read() as view:
             return await view.strategies.list(owner_id=owner_id, skip=skip, limit=limit, active_only=active_only)
 
@@ -45,6 +42,7 @@ class CreateStrategy:
 
     Raises:
         InvalidInput: an argument has another type than declared.
+        InsufficientScope: the credential of the caller does not allow this.
         StrategyNameTaken: the caller has a strategy with this name.
         StoreUnavailable: the store is unavailable or busy; the strategy may or may not have been stored.
     """
@@ -53,7 +51,7 @@ class CreateStrategy:
     clock: Clock
 
     async def __call__(self, *, caller: Caller, content: StrategyContent) -> Strategy:
-        owner_id = _owner_id(caller)
+        owner_id = _owner_id(caller, STRATEGIES_WRITE)
         content = instance_of(StrategyContent, "content", content)
         async with self.store.write(owner_id) as work:
             return await work.strategies.add(content, at=self.clock())
@@ -65,6 +63,7 @@ class GetStrategy:
 
     Raises:
         InvalidInput: an argument has another type than declared.
+        InsufficientScope: the credential of the caller does not allow this.
         StrategyNotFound: the caller has no strategy with this id.
         StoreUnavailable: the store is unavailable or busy.
     """
@@ -72,7 +71,7 @@ class GetStrategy:
     store: StrategyStore
 
     async def __call__(self, *, caller: Caller, strategy_id: int) -> Strategy:
-        owner_id = _owner_id(caller)
+        owner_id = _owner_id(caller, STRATEGIES_READ)
         strategy_id = plain_int("strategy_id", strategy_id)
         async with self.store.read() as view:
             return await view.strategies.get(owner_id=owner_id, strategy_id=strategy_id)
@@ -84,6 +83,7 @@ class UpdateStrategy:
 
     Raises:
         InvalidInput: an argument has another type than declared, or a change breaks a rule of the domain.
+        InsufficientScope: the credential of the caller does not allow this.
         TypeError: a change is not a field of `StrategyChanges`, such as the owner.
         StrategyNotFound: the caller has no strategy with this id.
         StrategyNameTaken: the caller has another strategy with the new name.
@@ -94,7 +94,7 @@ class UpdateStrategy:
     clock: Clock
 
     async def __call__(self, *, caller: Caller, strategy_id: int, changes: StrategyChanges) -> Strategy:
-        owner_id = _owner_id(caller)
+        owner_id = _owner_id(caller, STRATEGIES_WRITE)
         strategy_id = plain_int("strategy_id", strategy_id)
         changes = checked_changes(changes)
         async with self.store.write(owner_id) as work:
@@ -111,6 +111,7 @@ class DeleteStrategy:
 
     Raises:
         InvalidInput: an argument has another type than declared.
+        InsufficientScope: the credential of the caller does not allow this.
         StrategyNotFound: the caller has no strategy with this id.
         StoreUnavailable: the store is unavailable or busy; the strategy may or may not have been removed.
     """
@@ -118,14 +119,16 @@ class DeleteStrategy:
     store: StrategyStore
 
     async def __call__(self, *, caller: Caller, strategy_id: int) -> None:
-        owner_id = _owner_id(caller)
+        owner_id = _owner_id(caller, STRATEGIES_WRITE)
         strategy_id = plain_int("strategy_id", strategy_id)
         async with self.store.write(owner_id) as work:
             await work.strategies.remove(strategy_id)
 
 
-def _owner_id(caller: Caller) -> int:
-    return instance_of(Caller, "caller", caller).user_id
+def _owner_id(caller: Caller, scope: str) -> int:
+    """The owner for whom this caller works, who needs the scope."""
+    instance_of(Caller, "caller", caller).check_scope(scope)
+    return caller.user_id
 
 
 class _StoreWithin(StrategyStore):
