@@ -14,6 +14,9 @@ from tradingagents_http.schemas import strategies as schemas
 
 Fields: TypeAlias = dict[str, Any]
 
+NO_STORE: Final = {"Cache-Control": "no-store"}
+"""Responses with tokens or keys must not be cached (RFC 6749, 5.1)."""
+
 
 class Json(Response):
     """A response whose body is written by `json_bytes`."""

@@ -13,7 +13,7 @@ from fastapi import FastAPI, Request
 from starlette.responses import JSONResponse, Response
 
 from tradingagents_core.domain.page import PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX
-from tradingagents_http.paths import LOGIN, STRATEGIES
+from tradingagents_http.paths import API_KEYS, LOGIN, LOGOUT, REFRESH, STRATEGIES
 from tradingagents_http.responses import unexpected_error
 
 _PREFIX: Final = "{prefix}"
@@ -26,7 +26,17 @@ Log in and keep your strategies, named sets of parameters.
 Send your e-mail address and your password as a form to `POST {_PREFIX}{LOGIN}`. Send the `access_token` of the answer \
 with every
 other request, in the header `Authorization: Bearer <access_token>`. A token is valid for 30 minutes, where the operator
-has not set another time; then the answer is 401, and you log in again.
+has not set another time; then the answer is 401, and you log in again. `POST {_PREFIX}{LOGOUT}` ends your session.
+
+## Stay logged in
+
+Add `scope=offline_access` to the form of the login: the answer then has a `refresh_token`, too. Send it to
+`POST {_PREFIX}{REFRESH}` for a new token and the next refresh token. Keep only the newest one.
+
+## Give a bot a key
+
+`POST {_PREFIX}{API_KEYS}` makes a key that allows only what you say. A bot sends the key in the place of a token, needs
+no password, and cannot change your account.
 
 ## Read page by page
 
@@ -52,7 +62,10 @@ _NO_IMAGE: Final = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'
 CONTACT: Final = {"name": "TradingAgents"}
 
 TAGS: Final[list[dict[str, Any]]] = [
-    {"name": "Authentication", "description": "From e-mail address and password to a token."},
+    {"name": "Authentication", "description": "From e-mail address and password to a token, and to the next one."},
+    {"name": "Sessions", "description": "Your logins: see them, and end them."},
+    {"name": "API keys", "description": "Keys for your bots, which then need no password."},
+    {"name": "Account", "description": "Your account and its password."},
     {"name": "Strategies", "description": "Your strategies. Those of other users are to you as if they did not exist."},
     {"name": "Health", "description": "Whether the service runs. No token is needed."},
 ]
@@ -133,7 +146,8 @@ class PublishedDocument:
         document["info"]["description"] = self._describe(prefix)
         document["servers"] = [{"url": prefix or "/", "description": "The server that this document comes from."}]
         # A full path: a relative path would replace the last part of the prefix (RFC 3986, 5.2).
-        document["components"]["securitySchemes"][_LOGIN_SCHEME]["flows"]["password"]["tokenUrl"] = prefix + LOGIN
+        flow = document["components"]["securitySchemes"][_LOGIN_SCHEME]["flows"]["password"]
+        flow |= {"tokenUrl": prefix + LOGIN, "refreshUrl": prefix + REFRESH}
         return document
 
 
@@ -151,7 +165,8 @@ def _redoc_without_logo() -> bytes:
 def _completed(document: dict[str, Any]) -> dict[str, Any]:
     components = document["components"]
     # FastAPI omits defaults that are null.
-    components["schemas"]["StrategyCreate"]["properties"]["description"]["default"] = None
+    for schema, field in (("StrategyCreate", "description"), ("ApiKeyCreate", "expires_at")):
+        components["schemas"][schema]["properties"][field]["default"] = None
     # Many tools support bearer tokens but not OAuth 2.0. To the service both schemes are the same.
     components["securitySchemes"]["Bearer"] = _BEARER
     for path in document["paths"].values():

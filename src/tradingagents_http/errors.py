@@ -16,24 +16,30 @@ from starlette.routing import Match, Mount
 from tradingagents_core.errors import (
     AuthenticationFailed,
     Conflict,
+    Forbidden,
+    InsufficientScope,
     InvalidInput,
     InvalidToken,
     NotFound,
     TooManyAttempts,
     TradingAgentsError,
     Unavailable,
+    UserNotFound,
 )
 from tradingagents_http.requests.bodies import JSON_MAX_BYTES, announced_bytes, too_large
 
 STATUSES: Final[Mapping[type[TradingAgentsError], int]] = {
     InvalidInput: 422,
     AuthenticationFailed: 401,
+    # The caller's own account was removed: no route is about the accounts of others.
+    UserNotFound: 401,
+    Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
     TooManyAttempts: 429,
     Unavailable: 503,
 }
-"""The status of each family of core errors."""
+"""The status of each family of core errors. The narrowest family of an error counts."""
 
 Handler: TypeAlias = Callable[[Request, Exception], Awaitable[Response]]
 """Makes the response to an exception."""
@@ -43,6 +49,12 @@ _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 INVALID_TOKEN: Final = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 NO_TOKEN: Final = {"WWW-Authenticate": "Bearer"}
 """The challenge for a request without a token: it has no error code (RFC 6750, 3.1)."""
+
+
+def scope_challenge(scope: str) -> dict[str, str]:
+    """The challenge for a credential that does not allow `scope` (RFC 6750, 3.1)."""
+    return {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'}
+
 
 NOTE_SECONDS: Final = 60
 """The time after which the log repeats an error that an operator has to fix."""
@@ -83,13 +95,19 @@ class ErrorAnswers:
 
     Other exceptions are left to the application, also mistakes of the program that embeds the core (`Misuse`).
 
-    `fields` returns what an error response has beside `detail`, for its status and its `detail`.
+    `fields` returns what an error response has beside `detail`, for its status and its `detail`. Where callers have
+    bearer tokens (`has_tokens`), `WWW-Authenticate` names a scope that is missing.
     """
 
     def __init__(
-        self, lasting: LastingErrors, *, fields: Callable[[int, object], Mapping[str, str]] = _no_fields
+        self,
+        lasting: LastingErrors,
+        *,
+        fields: Callable[[int, object], Mapping[str, str]] = _no_fields,
+        has_tokens: bool = True,
     ) -> None:
         self._lasting = lasting
+        self._has_tokens = has_tokens
         self._fields = fields
         self.handlers: Final[Mapping[type[Exception], Handler]] = {
             TradingAgentsError: self._refused,
@@ -105,10 +123,12 @@ class ErrorAnswers:
                 loc = _without_client_text(["body", error.field, *error.path])
                 problem = {"loc": loc, "msg": str(error), "type": f"value_error.{error.rule}"}
                 return self._answer(status, [problem])
-            case InvalidToken():
+            case InvalidToken() | UserNotFound():
                 headers = INVALID_TOKEN
             case AuthenticationFailed():
                 headers = NO_TOKEN
+            case InsufficientScope() if self._has_tokens:
+                headers = scope_challenge(error.scope)
             case TooManyAttempts():
                 headers = {"Retry-After": str(error.retry_after)}
             case Unavailable():

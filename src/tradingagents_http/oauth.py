@@ -1,4 +1,4 @@
-"""The OAuth 2.0 fields beside `detail` in error responses of the token route (RFC 6749, 5.2)."""
+"""The OAuth 2.0 fields beside `detail` in error responses of the routes that issue tokens (RFC 6749, 5.2)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -16,7 +16,9 @@ def error_fields(status: int, detail: object) -> Mapping[str, str]:
         return {}
     problems = detail if isinstance(detail, Sequence) and not isinstance(detail, str) else ()
     text = "; ".join(f"{problem['loc'][-1]}: {problem['msg']}" for problem in problems) if problems else str(detail)
-    is_other_grant = any(problem["loc"][-1] == "grant_type" for problem in problems)
+    is_other_grant = any(
+        problem["loc"][-1] == "grant_type" and problem["type"] != "value_error.missing" for problem in problems
+    )
     return {
         "error": "unsupported_grant_type" if is_other_grant else _ERRORS[status],
         "error_description": text.translate(_NOT_ALLOWED),

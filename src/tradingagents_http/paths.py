@@ -5,7 +5,15 @@ from typing import Final
 from starlette.types import Scope
 
 API: Final = "/api/v1"
-LOGIN: Final = f"{API}/auth/login"
+AUTH: Final = f"{API}/auth"
+LOGIN: Final = f"{AUTH}/login"
+REFRESH: Final = f"{AUTH}/refresh"
+LOGOUT: Final = f"{AUTH}/logout"
+SESSIONS: Final = f"{AUTH}/sessions"
+ME: Final = f"{AUTH}/me"
+PASSWORD: Final = f"{AUTH}/password"
+REGISTER: Final = f"{AUTH}/register"
+API_KEYS: Final = f"{API}/api-keys"
 STRATEGIES: Final = f"{API}/strategies"
 
 

@@ -92,6 +92,8 @@ class Container(containers.DeclarativeContainer):
         tokens=tokens,
         passwords=passwords,
         clock=clock,
+        refresh=options.provided.refresh,
+        registration_enabled=options.provided.registration_enabled,
     )
 
 

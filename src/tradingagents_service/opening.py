@@ -19,7 +19,7 @@ from tradingagents_core.ports import (
     StrategyStore,
     TokenService,
 )
-from tradingagents_core.use_cases import UseCases
+from tradingagents_core.use_cases import RefreshOptions, UseCases
 from tradingagents_service.container import Container, running
 from tradingagents_service.options import CoreOptions
 
@@ -35,6 +35,8 @@ async def open_core(
     secret_key: str | None = None,
     algorithm: str = CoreOptions.algorithm,
     token_lifetime: timedelta = CoreOptions.token_lifetime,
+    refresh: RefreshOptions | None = None,
+    registration_enabled: bool = CoreOptions.registration_enabled,
     identity_cache_seconds: float = CoreOptions.identity_cache_seconds,
     strategies: StrategyStore | None = None,
     accounts: AccountStore | None = None,
@@ -51,7 +53,8 @@ async def open_core(
     `database` may also be options with limits of their own, or a database such as `EngineDatabase`.
 
     `migrate` says whether the start migrates the schema; by default on SQLite only. `secret_key` signs tokens with
-    `algorithm` for `token_lifetime`, and is needed only for logins and tokens. A caller is cached for
+    `algorithm` for `token_lifetime`, and is needed only for logins and tokens. `refresh` says how long refresh tokens
+    are valid. With `registration_enabled`, everybody may create an account. A caller is cached for
     `identity_cache_seconds`.
 
     Each part can be replaced by its name. A part that is given is used everywhere in place of the usual one; its start
@@ -84,6 +87,8 @@ async def open_core(
             secret_key=secret_key,
             algorithm=algorithm,
             token_lifetime=token_lifetime,
+            refresh=refresh or RefreshOptions(),
+            registration_enabled=registration_enabled,
             identity_cache_seconds=identity_cache_seconds,
         )
     )

@@ -6,6 +6,7 @@ from datetime import timedelta
 from tradingagents_adapters.argon2_passwords import MEMORY_KIB_MIN, PARALLELISM_MIN, THREADS, TIME_COST_MIN
 from tradingagents_adapters.sql import Database
 from tradingagents_adapters.sql.options import DatabaseOptions
+from tradingagents_core.use_cases import RefreshOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,9 @@ class CoreOptions:
     """The key that signs tokens. Without a key, the core issues and accepts no tokens."""
     algorithm: str = "HS256"
     token_lifetime: timedelta = timedelta(minutes=30)
+    refresh: RefreshOptions = field(default_factory=RefreshOptions)
+    registration_enabled: bool = False
+    """Whether everybody may create an account."""
     identity_cache_seconds: float = 5
     """How long a process caches an authenticated caller; 0 disables the cache."""
     hash_memory_kib: int = MEMORY_KIB_MIN

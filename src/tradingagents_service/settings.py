@@ -46,6 +46,8 @@ from tradingagents_adapters.sql.options import (
     STATEMENT_TIMEOUT,
     DatabaseOptions,
 )
+from tradingagents_core.use_cases import RefreshOptions
+from tradingagents_core.use_cases.authentication import REFRESH_LIFETIME, REFRESH_REUSE
 from tradingagents_service.options import CoreOptions
 
 _STANDARD_PORTS: Final = {"http": 80, "https": 443}
@@ -234,6 +236,14 @@ class Settings(AccountSettings):
     jwt_secret_key: SecretStr
     jwt_algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
     jwt_expiration_minutes: Annotated[int, Field(ge=1, le=LIFETIME_MAX // timedelta(minutes=1))] = 30
+    refresh_expiration_days: Annotated[int, Field(ge=1, le=LIFETIME_MAX // timedelta(days=1))] = (
+        REFRESH_LIFETIME // timedelta(days=1)
+    )
+    """How long a session with a refresh token goes on after its last refresh."""
+    refresh_reuse_seconds: Annotated[float, Field(ge=0, le=300)] = REFRESH_REUSE / timedelta(seconds=1)
+    """How long after its first use a refresh token is answered again."""
+    registration_enabled: bool = CoreOptions.registration_enabled
+    """Whether everybody may create an account over HTTP."""
     identity_cache_seconds: Annotated[float, Field(ge=0, le=60)] = CoreOptions.identity_cache_seconds
     """How long a process caches an authenticated caller; 0 disables the cache."""
     cors_origins: Annotated[list[Annotated[str, AfterValidator(_origin)]], NoDecode, _Listed] = ["*"]
@@ -253,6 +263,11 @@ class Settings(AccountSettings):
             secret_key=self.jwt_secret_key.get_secret_value(),
             algorithm=self.jwt_algorithm,
             token_lifetime=timedelta(minutes=self.jwt_expiration_minutes),
+            refresh=RefreshOptions(
+                lifetime=timedelta(days=self.refresh_expiration_days),
+                reuse=timedelta(seconds=self.refresh_reuse_seconds),
+            ),
+            registration_enabled=self.registration_enabled,
             identity_cache_seconds=self.identity_cache_seconds,
         )
 

@@ -6,26 +6,19 @@ import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
 import httpx
 import pytest
-from in_process import PASSWORD, Api, OpenStores, Stores
+from in_process import PASSWORD, Api, MovableClock, OpenStores, Stores, bearer, core_over
 from postgresql import Database, Databases, PostgresqlServer, external_databases, running_server
 from sqlalchemy.engine import URL
 
-from tradingagents_adapters.argon2_passwords import Argon2PasswordHasher
-from tradingagents_adapters.clock import utc_now
 from tradingagents_adapters.database_url import read_database_url
-from tradingagents_adapters.jwt_tokens import JwtTokenService
-from tradingagents_adapters.login_queue import RoundRobinLoginQueue
-from tradingagents_adapters.memory import MemoryLoginFailures
 from tradingagents_adapters.sql import open_database
 from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.schema import migrate
-from tradingagents_core.use_cases import UseCases
 from tradingagents_http.app import create_app
 
 
@@ -152,16 +145,9 @@ def open_postgresql_stores(database_of_stores: Database) -> OpenStores:
 
 
 @asynccontextmanager
-async def open_api(stores: Stores) -> AsyncIterator[Api]:
-    core = UseCases.over(
-        strategies=stores.strategies,
-        accounts=stores.accounts,
-        failures=MemoryLoginFailures(),
-        login_queue=RoundRobinLoginQueue(turns=1),
-        tokens=JwtTokenService(secret_key="k" * 64, algorithm="HS256", lifetime=timedelta(minutes=30), clock=utc_now),
-        passwords=Argon2PasswordHasher(memory_kib=8, time_cost=1),
-        clock=utc_now,
-    )
+async def open_api(stores: Stores, *, registration_enabled: bool = False) -> AsyncIterator[Api]:
+    clock = MovableClock()
+    core = core_over(stores, clock, registration_enabled=registration_enabled)
     app = create_app(core, cors_origins=["https://app.example.com"])
 
     @asynccontextmanager
@@ -170,18 +156,18 @@ async def open_api(stores: Stores) -> AsyncIterator[Api]:
         if email:
             await core.accounts.create(email=email, password=PASSWORD)
             token = await core.authentication.login(email=email, password=PASSWORD, source="127.0.0.1")
-            headers["Authorization"] = f"Bearer {token.access_token}"
+            headers = bearer(token.access_token)
         # The client raises every exception that the application does not handle, so that the test fails.
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as opened:
             yield opened
 
     async with client() as stranger, client("ann@example.com") as ann, client("bob@example.com") as bob:
-        yield Api(core=core, stranger=stranger, ann=ann, bob=bob)
+        yield Api(core=core, stranger=stranger, ann=ann, bob=bob, stores=stores, clock=clock)
 
 
 @pytest.fixture
-def api_over() -> Callable[[Stores], AbstractAsyncContextManager[Api]]:
+def api_over() -> Callable[..., AbstractAsyncContextManager[Api]]:
     """The API over given stores, without accounts."""
     return open_api
 

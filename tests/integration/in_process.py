@@ -3,19 +3,49 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Self
 
 import httpx
 
-from tradingagents_adapters.memory import MemoryAccountStore, MemoryStrategyStore
+from tradingagents_adapters.argon2_passwords import Argon2PasswordHasher
+from tradingagents_adapters.clock import utc_now
+from tradingagents_adapters.jwt_tokens import JwtTokenService
+from tradingagents_adapters.login_queue import RoundRobinLoginQueue
+from tradingagents_adapters.memory import MemoryAccountStore, MemoryLoginFailures, MemoryStrategyStore
+from tradingagents_adapters.remembered_callers import RememberedCallers
 from tradingagents_adapters.sql.accounts import SqlAccountStore
 from tradingagents_adapters.sql.database import Database
 from tradingagents_adapters.sql.strategies import SqlStrategyStore
 from tradingagents_conformance import OpenAccountStore, OpenStrategyStore
 from tradingagents_core.ports import AccountStore, StrategyStore
-from tradingagents_core.use_cases import UseCases
+from tradingagents_core.use_cases import AccountCallers, RefreshOptions, UseCases
 
 PASSWORD = "SecurePassword123"
+
+CACHE_SECONDS = 5
+TOKEN_LIFETIME = timedelta(minutes=30)
+
+
+class MovableClock:
+    """The present time, until a test stops the clock. A stopped clock moves when the test moves it."""
+
+    def __init__(self) -> None:
+        self._stopped_at: datetime | None = None
+
+    def __call__(self) -> datetime:
+        return self._stopped_at or utc_now()
+
+    def stop(self) -> datetime:
+        """Stop at a whole second, and return the time."""
+        self._stopped_at = self().replace(microsecond=0)
+        return self._stopped_at
+
+    def move(self, **time: float) -> datetime:
+        """Move the stopped clock by this time, given as for `timedelta`, and return the new time."""
+        assert self._stopped_at is not None
+        self._stopped_at += timedelta(**time)
+        return self._stopped_at
 
 
 @dataclass(frozen=True)
@@ -60,6 +90,29 @@ def accounts_of(open_stores: OpenStores) -> OpenAccountStore:
     return open_store
 
 
+def core_over(stores: Stores, clock: MovableClock, *, registration_enabled: bool = False) -> UseCases:
+    """The core of one process over these stores, with a cache of callers as the service has it."""
+    tokens = JwtTokenService(secret_key="k" * 64, algorithm="HS256", lifetime=TOKEN_LIFETIME, clock=clock)
+    callers = AccountCallers(store=stores.accounts, tokens=tokens, clock=clock)
+    return UseCases.over(
+        strategies=stores.strategies,
+        accounts=stores.accounts,
+        callers=RememberedCallers(callers, seconds=CACHE_SECONDS, clock=clock),
+        failures=MemoryLoginFailures(),
+        login_queue=RoundRobinLoginQueue(turns=1),
+        tokens=tokens,
+        passwords=Argon2PasswordHasher(memory_kib=8, time_cost=1),
+        clock=clock,
+        refresh=RefreshOptions(),
+        registration_enabled=registration_enabled,
+    )
+
+
+def bearer(credential: str) -> dict[str, str]:
+    """The header of a request with this token or API key."""
+    return {"Authorization": f"Bearer {credential}"}
+
+
 @dataclass(frozen=True)
 class Api:
     """The API, its core, and three clients: one without credentials, and those of two users."""
@@ -68,3 +121,5 @@ class Api:
     stranger: httpx.AsyncClient
     ann: httpx.AsyncClient
     bob: httpx.AsyncClient
+    stores: Stores
+    clock: MovableClock

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from in_process import PASSWORD, Api
+from in_process import PASSWORD, Api, bearer
 
 from tradingagents_core import __version__
 from tradingagents_http.requests.bodies import JSON_MAX_BYTES
@@ -158,8 +158,15 @@ async def test_a_disabled_users_token_is_refused_from_the_next_request_on(api: A
     assert (await api.ann.get(STRATEGIES)).status_code == 200
     await api.core.accounts.deactivate(email="ann@example.com")
     assert (await api.ann.get(STRATEGIES)).status_code == 401
+
+
+async def test_a_user_who_is_enabled_again_logs_in_again(api: Api) -> None:
+    await api.core.accounts.deactivate(email="ann@example.com")
     await api.core.accounts.activate(email="ann@example.com")
-    assert (await api.ann.get(STRATEGIES)).status_code == 200
+    assert (await api.ann.get(STRATEGIES)).status_code == 401
+    form = {"username": "ann@example.com", "password": PASSWORD}
+    token = (await api.stranger.post(LOGIN, data=form)).json()["access_token"]
+    assert (await api.stranger.get(STRATEGIES, headers=bearer(token))).status_code == 200
 
 
 # Create

@@ -28,6 +28,8 @@ LEAST_AND_MOST: Final = {
     "PASSWORD_HASH_THREADS": (1, 64),
     "JWT_EXPIRATION_MINUTES": (1, 366 * 24 * 60),
     "IDENTITY_CACHE_SECONDS": (0, 60),
+    "REFRESH_EXPIRATION_DAYS": (1, 366),
+    "REFRESH_REUSE_SECONDS": (0, 300),
 }
 BEYOND: Final = [
     (name, str(value))
@@ -279,6 +281,9 @@ ALL: Final = {
     "DATABASE_URL": "postgresql://ann:secret@db/service",
     "JWT_ALGORITHM": "HS256",
     "JWT_EXPIRATION_MINUTES": "7",
+    "REFRESH_EXPIRATION_DAYS": "8",
+    "REFRESH_REUSE_SECONDS": "9.5",
+    "REGISTRATION_ENABLED": "true",
     "CORS_ORIGINS": '["https://app.example.com"]',
     "CORS_ALLOW_CREDENTIALS": "true",
     "TRUSTED_PROXIES": '["192.0.2.1"]',

@@ -6,11 +6,15 @@ from typing import Final, Self
 
 from tradingagents_core.domain.plain_types import plain_id, plain_str, utc_time
 from tradingagents_core.domain.scopes import plain_scopes
+from tradingagents_core.domain.secrets import SECRET_LENGTH
 from tradingagents_core.domain.text import check_length, check_no_control_characters, check_unicode
 from tradingagents_core.errors import InvalidInput
 
 API_KEY_PREFIX: Final = "ta_"
 """The beginning of every key."""
+
+API_KEY_PATTERN: Final = rf"{API_KEY_PREFIX}[A-Za-z0-9_-]{{{SECRET_LENGTH}}}"
+"""The form of every key, as a regular expression: scanners for secrets find keys by their form."""
 
 API_KEYS_MAX: Final = 100
 """The most live keys of a user."""

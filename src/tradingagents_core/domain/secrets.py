@@ -7,6 +7,9 @@ from typing import Final
 SECRET_BYTES: Final = 32
 """How many random bytes a secret has: as many as its hash, so that nobody guesses one."""
 
+SECRET_LENGTH: Final = -(-SECRET_BYTES * 4 // 3)
+"""How many characters a secret has after its prefix: base64url has four for three bytes, without padding."""
+
 
 def new_secret(prefix: str) -> str:
     """A new secret: the prefix, and `SECRET_BYTES` random bytes in base64url."""

@@ -14,6 +14,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData
 from starlette.types import Message, Receive, Scope
 
+from tradingagents_core.domain.accounts import PASSWORD_MAX_BYTES
 from tradingagents_core.domain.parameters import PARAMETERS_MAX_BYTES
 from tradingagents_core.domain.strategies import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH
 
@@ -40,6 +41,10 @@ JSON_MAX_BYTES: Final = 6 * PARAMETERS_MAX_BYTES + 12 * (DESCRIPTION_MAX_LENGTH 
 escaped, a byte of the parameters takes 6 bytes, a character of another field takes 12 (RFC 8259, 7)."""
 
 LOGIN_BODY_MAX_BYTES: Final = 8 * 1024
+
+ACCOUNT_BODY_MAX_BYTES: Final = 12 * PASSWORD_MAX_BYTES + 4 * 1024
+"""The most bytes of a body about accounts or API keys: two passwords with every byte escaped, and space for the rest.
+When escaped, a byte of a password takes at most 6 bytes (RFC 8259, 7)."""
 
 _SEPARATORS: Final = (b"{", b"[", b",", b":")
 

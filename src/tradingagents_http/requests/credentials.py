@@ -1,4 +1,4 @@
-"""The caller of a request: the bearer token, or what the application that includes the routes knows of the caller."""
+"""The caller of a request: a bearer token, an API key, or what the application that includes the routes knows."""
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -9,10 +9,11 @@ from fastapi import Depends, HTTPException, Request, Security, params
 from fastapi.openapi.models import HTTPBearer, OAuth2, OAuthFlowPassword, OAuthFlows
 from fastapi.security.base import SecurityBase
 
+from tradingagents_core.domain.api_keys import API_KEY_PATTERN
 from tradingagents_core.domain.authentication import Caller
 from tradingagents_core.use_cases.authentication import AuthenticateCall
 from tradingagents_http.errors import NO_TOKEN
-from tradingagents_http.paths import LOGIN, path_for_clients, prefix_of
+from tradingagents_http.paths import LOGIN, REFRESH, path_for_clients, prefix_of
 from tradingagents_http.requests.query import refuse_query
 
 CurrentCaller: TypeAlias = Callable[..., Caller | Awaitable[Caller] | Iterator[Caller] | AsyncIterator[Caller]]
@@ -29,33 +30,62 @@ class Credentials:
     are_tokens: bool
 
 
+class ApiKeyScheme(SecurityBase):
+    """The description of API keys in the OpenAPI document. `BearerToken` reads the keys."""
+
+    def __init__(self, name: str = "ApiKey") -> None:
+        self.scheme_name = name
+        self.model = HTTPBearer(
+            description=f"An API key, in the form `{API_KEY_PATTERN}`, with the scope of the route."
+        )
+
+
 class BearerToken(SecurityBase):
     """Authenticates the caller by the bearer token of the request (RFC 6750, 2.1), or answers 401.
 
     This dependency also describes the token in the OpenAPI document, and refuses query parameters on routes that have
     none. It is one dependency instead of three, since each dependency costs time in every request.
 
-    With `login`, the token comes from the login beside the routes, which is at this path in the OpenAPI document.
+    With `login`, the token comes from the login beside the routes. `included_at` is the path prefix at which an
+    application has included the routes, as its OpenAPI document writes the prefix. With `api_key`, this scheme says in
+    the document that an API key can be sent in place of the token. The core decides what keys allow.
     """
 
-    def __init__(self, authenticate: AuthenticateCall, *, login: str | None, name: str | None = None) -> None:
+    def __init__(
+        self,
+        authenticate: AuthenticateCall,
+        *,
+        has_login: bool,
+        api_key: ApiKeyScheme | None = None,
+        included_at: str = "",
+        name: str | None = None,
+    ) -> None:
         self._authenticate = authenticate
-        self._login = login
-        if login is None:
+        self._has_login = has_login
+        self.api_key = api_key
+        if has_login:
+            self.scheme_name = name or "OAuth2Password"
+            flow = OAuthFlowPassword(tokenUrl=included_at + LOGIN, refreshUrl=included_at + REFRESH)
+            self.model = OAuth2(
+                flows=OAuthFlows(password=flow), description="Your e-mail address and password, for a token."
+            )
+        else:
             self.scheme_name = name or "Bearer"
             self.model = HTTPBearer(description="The token that identifies you.")
-        else:
-            self.scheme_name = name or "OAuth2Password"
-            flows = OAuthFlows(password=OAuthFlowPassword(tokenUrl=login))
-            self.model = OAuth2(flows=flows, description="Your e-mail address and password, for a token.")
 
     def included(self, *, root_path: str, prefix: str) -> Self:
         """The same, as the OpenAPI document of an application describes it that includes the routes at a prefix.
 
-        The name of the scheme contains the prefix, so that it is the name of no other scheme of the application.
+        The names of the schemes contain the prefix, so that they are the names of no other schemes of the application.
         """
-        login = None if self._login is None else root_path + prefix + LOGIN
-        return type(self)(self._authenticate, login=login, name="TradingAgents" + name_of(prefix))
+        name = "TradingAgents" + name_of(prefix)
+        return type(self)(
+            self._authenticate,
+            has_login=self._has_login,
+            api_key=None if self.api_key is None else ApiKeyScheme(f"{name}_api_key"),
+            included_at=root_path + prefix,
+            name=name,
+        )
 
     async def __call__(self, request: Request) -> Caller:
         sent = [value for name, value in request.scope["headers"] if name == b"authorization"]
@@ -73,7 +103,7 @@ class BearerToken(SecurityBase):
 
     def _fault(self, request: Request, scheme: str) -> str:
         """Why a request has no token, and what the client should do. No text of the request is repeated."""
-        login = prefix_of(path_for_clients(request.scope)) + LOGIN if self._login else None
+        login = prefix_of(path_for_clients(request.scope)) + LOGIN if self._has_login else None
         if scheme.lower() == "basic":
             return f"HTTP Basic is not taken here; {f'log in at {login} and ' if login else ''}{_SEND_IT}"
         if scheme.lower() == "bearer":
@@ -85,9 +115,11 @@ class BearerToken(SecurityBase):
         return f"{_SEND_IT}, with a token from {login}" if login else _SEND_IT
 
 
-def bearer_tokens(authenticate: AuthenticateCall, *, has_login: bool) -> Credentials:
-    """Callers who send a bearer token."""
-    return Credentials(Security(BearerToken(authenticate, login=LOGIN if has_login else None)), are_tokens=True)
+def bearer_tokens(
+    authenticate: AuthenticateCall, *, has_login: bool, api_key: ApiKeyScheme | None = None
+) -> Credentials:
+    """Callers who send a bearer token, or an API key with this scheme."""
+    return Credentials(Security(BearerToken(authenticate, has_login=has_login, api_key=api_key)), are_tokens=True)
 
 
 def callers_of(current_caller: CurrentCaller) -> Credentials:

@@ -6,6 +6,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Request, Response
 
 from tradingagents_core.domain.authentication import Caller
+from tradingagents_core.domain.scopes import STRATEGIES_READ, STRATEGIES_WRITE
 from tradingagents_core.use_cases import UseCases
 from tradingagents_http.answers import created_answer, strategy_answer
 from tradingagents_http.errors import ErrorAnswers, LastingErrors
@@ -13,7 +14,15 @@ from tradingagents_http.pages import PageAnswer, PageRoom
 from tradingagents_http.paths import STRATEGIES, path_for_clients
 from tradingagents_http.requests.bodies import JSON_MAX_BYTES
 from tradingagents_http.requests.credentials import Credentials
-from tradingagents_http.responses import NO_INTEGER, created, other_caller_errors, problem, token_caller_errors
+from tradingagents_http.responses import (
+    LIMIT_TOO_SMALL,
+    NO_INTEGER,
+    NO_NAME,
+    created,
+    other_caller_errors,
+    problem,
+    token_caller_errors,
+)
 from tradingagents_http.route import strict_route
 from tradingagents_http.routes import new_router
 from tradingagents_http.schemas.strategies import (
@@ -26,16 +35,12 @@ from tradingagents_http.schemas.strategies import (
     changes,
 )
 
-_LIMIT_TOO_SMALL: Final = problem(
-    "query", "limit", msg="input should be greater than or equal to 1", type="greater_than_equal"
-)
-_NO_NAME: Final = problem("body", "name", msg="field required", type="missing")
 _NAME_TOO_SHORT: Final = problem("body", "name", msg="string should have at least 1 character", type="string_too_short")
 
 
 def routes(core: UseCases, credentials: Credentials, lasting: LastingErrors) -> APIRouter:
     """The routes for the strategies of the caller."""
-    route_class = strict_route(ErrorAnswers(lasting), body_max_bytes=JSON_MAX_BYTES)
+    route_class = strict_route(ErrorAnswers(lasting, has_tokens=credentials.are_tokens), body_max_bytes=JSON_MAX_BYTES)
     router = new_router(tag="Strategies", prefix=STRATEGIES, route_class=route_class)
     errors = token_caller_errors if credentials.are_tokens else other_caller_errors
     room = PageRoom()
@@ -44,7 +49,7 @@ def routes(core: UseCases, credentials: Credentials, lasting: LastingErrors) -> 
         "",
         summary="List Strategies",
         response_model=StrategyPage,
-        responses=errors(422, 503, details={422: _LIMIT_TOO_SMALL}),
+        responses=errors(403, 422, 503, scope=STRATEGIES_READ, details={422: LIMIT_TOO_SMALL}),
     )
     async def list_strategies(caller: Annotated[Caller, credentials.dependency], page: Pagination) -> Response:
         """List your strategies, oldest first."""
@@ -59,7 +64,8 @@ def routes(core: UseCases, credentials: Credentials, lasting: LastingErrors) -> 
         status_code=201,
         response_model=Strategy,
         response_description="Created",
-        responses=errors(409, 415, 422, 503, details={422: _NO_NAME}) | created("Where the strategy is."),
+        responses=errors(403, 409, 415, 422, 503, scope=STRATEGIES_WRITE, details={422: NO_NAME})
+        | created("Where the strategy is."),
     )
     async def create_strategy(
         request: Request, caller: Annotated[Caller, credentials.dependency], body: StrategyCreateBody
@@ -72,7 +78,7 @@ def routes(core: UseCases, credentials: Credentials, lasting: LastingErrors) -> 
         "/{id}",
         summary="Get Strategy",
         response_model=Strategy,
-        responses=errors(404, 422, 503, details={422: NO_INTEGER}),
+        responses=errors(403, 404, 422, 503, scope=STRATEGIES_READ, details={422: NO_INTEGER}),
     )
     async def get_strategy(caller: Annotated[Caller, credentials.dependency], strategy_id: StrategyId) -> Response:
         """Read one of your strategies."""
@@ -82,7 +88,7 @@ def routes(core: UseCases, credentials: Credentials, lasting: LastingErrors) -> 
         "/{id}",
         summary="Update Strategy",
         response_model=Strategy,
-        responses=errors(404, 409, 415, 422, 503, details={422: _NAME_TOO_SHORT}),
+        responses=errors(403, 404, 409, 415, 422, 503, scope=STRATEGIES_WRITE, details={422: _NAME_TOO_SHORT}),
     )
     async def update_strategy(
         caller: Annotated[Caller, credentials.dependency], strategy_id: StrategyId, body: StrategyUpdateBody
@@ -96,7 +102,7 @@ def routes(core: UseCases, credentials: Credentials, lasting: LastingErrors) -> 
         "/{id}",
         summary="Delete Strategy",
         status_code=204,
-        responses=errors(404, 422, 503, details={422: NO_INTEGER}),
+        responses=errors(403, 404, 422, 503, scope=STRATEGIES_WRITE, details={422: NO_INTEGER}),
     )
     async def delete_strategy(caller: Annotated[Caller, credentials.dependency], strategy_id: StrategyId) -> Response:
         """Remove a strategy for good."""

@@ -1,7 +1,6 @@
 """Strategies."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Any, Final, cast
 
 from fastapi import Body, Path, Query
@@ -21,8 +20,7 @@ from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-from tradingagents_core.domain.page import PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX
-from tradingagents_core.domain.parameters import INTEGER_MAX, PARAMETERS_MAX_BYTES, PARAMETERS_MAX_DEPTH, Parameters
+from tradingagents_core.domain.parameters import PARAMETERS_MAX_BYTES, PARAMETERS_MAX_DEPTH, Parameters
 from tradingagents_core.domain.strategies import (
     DESCRIPTION_MAX_LENGTH,
     NAME_MAX_LENGTH,
@@ -31,14 +29,20 @@ from tradingagents_core.domain.strategies import (
 )
 from tradingagents_core.errors import InvalidInput
 from tradingagents_http.requests.bodies import parsed_json
-from tradingagents_http.requests.plain_values import plain_boolean, plain_integer
+from tradingagents_http.requests.plain_values import plain_boolean
 from tradingagents_http.schemas import Answer
+from tradingagents_http.schemas.fields import (
+    NAME_PATTERN,
+    Id,
+    IdInPath,
+    Limit,
+    PageQuery,
+    Skip,
+    Time,
+    Total,
+)
 
-# For the document only: the domain checks these rules, and reports which rule is broken. The patterns use escapes:
-# code generators copy them into source code, where a literal line separator would end the line. Only ECMA 262 counts
-# U+FEFF as white space.
-_CONTROL: Final = r"\x00-\x1f\x7f-\x9f"
-NAME_PATTERN: Final = rf"^[^{_CONTROL}]*([^\s{_CONTROL}]|\ufeff)[^{_CONTROL}]*$"
+# For the document only: the domain checks this rule.
 DESCRIPTION_PATTERN: Final = r"^[^\x00]*$"
 
 
@@ -55,12 +59,7 @@ def _parameters(value: object) -> Parameters:
         ) from None
 
 
-StrategyId = Annotated[
-    int,
-    PlainValidator(plain_integer),
-    Path(alias="id", description="The id of one of your strategies.", examples=[1]),
-    WithJsonSchema({"type": "integer", "format": "int64"}),
-]
+StrategyId = Annotated[IdInPath, Path(description="The id of one of your strategies.")]
 
 _ABOUT_NAME: Final = Field(
     description="Unique among your strategies. Not blank, no control characters.", examples=["RSI Mean Reversion"]
@@ -101,8 +100,6 @@ ParametersOut = Annotated[
 ]
 
 IsActive = Annotated[StrictBool, Field(description="Whether the strategy is in use.")]
-
-Int64 = Annotated[int, Field(json_schema_extra={"format": "int64"})]
 
 
 class StrategyCreate(BaseModel):
@@ -181,42 +178,30 @@ def changes(update: StrategyUpdate) -> StrategyChanges:
 class Strategy(Answer):
     """A stored strategy."""
 
-    id: Annotated[Int64, Field(examples=[2])]
+    id: Id
     name: Annotated[str, _ABOUT_NAME]
     description: Annotated[str | None, _ABOUT_DESCRIPTION, WithJsonSchema({"type": ["string", "null"]})]
     parameters: ParametersOut
     is_active: IsActive
-    created_at: Annotated[datetime, Field(examples=["2024-01-15T11:00:00Z"])]
-    updated_at: Annotated[datetime, Field(examples=["2024-01-15T11:00:00Z"])]
+    created_at: Time
+    updated_at: Time
 
 
-class PageQuery(BaseModel):
+class StrategyQuery(PageQuery):
     """Which strategies to list."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    # The document states the maximum as a format, since JavaScript would round the number.
-    skip: Annotated[
-        int,
-        Field(ge=0, le=INTEGER_MAX, description="Pagination offset."),
-        BeforeValidator(plain_integer),
-        WithJsonSchema({"type": "integer", "format": "int64", "minimum": 0}),
-    ] = 0
-    limit: Annotated[int, Field(ge=1, le=PAGE_LIMIT_MAX, description="Page size."), BeforeValidator(plain_integer)] = (
-        PAGE_LIMIT_DEFAULT
-    )
     active_only: Annotated[
         bool, Field(description="Filter to active strategies only."), BeforeValidator(plain_boolean)
     ] = False
 
 
-Pagination = Annotated[PageQuery, Query()]
+Pagination = Annotated[StrategyQuery, Query()]
 
 
 class StrategyPage(Answer):
     """A page of strategies, oldest first; `total` counts all that match."""
 
     items: Sequence[Strategy]
-    total: Annotated[Int64, Field(examples=[1])]
-    skip: Annotated[Int64, Field(examples=[0])]
-    limit: Annotated[int, Field(examples=[PAGE_LIMIT_DEFAULT])]
+    total: Total
+    skip: Skip
+    limit: Limit
