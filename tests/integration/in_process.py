@@ -1,6 +1,7 @@
 """The API called in this process: the value of the fixture `api`."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -106,6 +107,16 @@ def core_over(stores: Stores, clock: MovableClock, *, registration_enabled: bool
         refresh=RefreshOptions(),
         registration_enabled=registration_enabled,
     )
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until the condition is true, at most ten seconds."""
+    async with asyncio.timeout(10):
+        while True:
+            if await condition():
+                return
+            # A request to a store in memory never waits, so that no other task would run.
+            await asyncio.sleep(0)
 
 
 def bearer(credential: str) -> dict[str, str]:

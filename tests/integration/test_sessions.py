@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import httpx
 import pytest
-from in_process import CACHE_SECONDS, PASSWORD, TOKEN_LIFETIME, Api, bearer, core_over
+from in_process import CACHE_SECONDS, PASSWORD, TOKEN_LIFETIME, Api, bearer, core_over, eventually
 
 from tradingagents_http import create_app
 
@@ -99,10 +99,10 @@ async def test_the_last_use_is_noted_at_most_once_a_minute(api: Api) -> None:
     # A use that had been noted half a minute ago would not be replaced now.
     noted = f"{api.clock.move(seconds=31):%Y-%m-%dT%H:%M:%S}Z"
 
-    async with asyncio.timeout(10):
-        while (await sessions_of(api.stranger, headers=headers))[-1]["last_used_at"] != noted:
-            # A request to a store in memory never waits, so that no other task would run.
-            await asyncio.sleep(0)
+    async def is_noted() -> bool:
+        return (await sessions_of(api.stranger, headers=headers))[-1]["last_used_at"] == noted
+
+    await eventually(is_noted)
 
 
 async def test_an_expired_session_is_neither_listed_nor_kept(api: Api) -> None:
