@@ -29,6 +29,7 @@ from tradingagents_service import open_core
 pytestmark = pytest.mark.anyio
 
 LOGIN: Final = "/api/v1/auth/login"
+REFRESH: Final = "/api/v1/auth/refresh"
 STRATEGIES: Final = "/api/v1/strategies"
 FORM: Final = {"username": "ann@example.com", "password": PASSWORD}
 KEY: Final = {"X-Key": "ann's key"}
@@ -388,8 +389,9 @@ async def test_the_document_knows_the_prefix_of_a_proxy_that_the_application_kno
     with pytest.warns(FastAPIDeprecationWarning):
         app = FastAPI(root_path="/proxy")
     app.include_router(build_router(core), prefix="/trading")
-    (scheme,) = app.openapi()["components"]["securitySchemes"].values()
+    scheme = app.openapi()["components"]["securitySchemes"]["TradingAgents_trading"]
     assert scheme["flows"]["password"]["tokenUrl"] == f"/proxy/trading{LOGIN}"
+    assert scheme["flows"]["password"]["refreshUrl"] == f"/proxy/trading{REFRESH}"
 
 
 async def test_routes_that_are_included_in_the_lifespan_work(core: UseCases) -> None:
@@ -429,14 +431,15 @@ async def test_two_inclusions_have_token_urls_and_operation_ids_of_their_own(two
     document = two_tenants.openapi()
     check_document(document)
     schemes = document["components"]["securitySchemes"]
-    assert {name: scheme["flows"]["password"]["tokenUrl"] for name, scheme in schemes.items()} == {
-        "TradingAgents_one": f"/one{LOGIN}",
-        "TradingAgents_other": f"/other{LOGIN}",
-    }
+    assert len(schemes) == 4
     for prefix in ("one", "other"):
+        flow = schemes[f"TradingAgents_{prefix}"]["flows"]["password"]
+        assert (flow["tokenUrl"], flow["refreshUrl"]) == (f"/{prefix}{LOGIN}", f"/{prefix}{REFRESH}")
         operation = document["paths"][f"/{prefix}{STRATEGIES}"]["get"]
-        assert operation["security"] == [{f"TradingAgents_{prefix}": []}]
+        assert operation["security"] == [{f"TradingAgents_{prefix}": []}, {f"TradingAgents_{prefix}_api_key": []}]
         assert operation["operationId"] == f"list_strategies_{prefix}"
+        operation = document["paths"][f"/{prefix}/api/v1/api-keys"]["get"]
+        assert operation["security"] == [{f"TradingAgents_{prefix}": []}]
 
 
 def check_document(document: dict[str, Any]) -> None:
@@ -448,7 +451,9 @@ def check_document(document: dict[str, Any]) -> None:
             **(
                 {
                     "flows": {
-                        kind: {**flow, "tokenUrl": f"http://test{flow['tokenUrl']}"} for kind, flow in flows.items()
+                        kind: flow
+                        | {url: f"http://test{flow[url]}" for url in ("tokenUrl", "refreshUrl") if url in flow}
+                        for kind, flow in flows.items()
                     }
                 }
                 if (flows := scheme.get("flows"))

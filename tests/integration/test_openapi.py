@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urljoin
 
@@ -15,10 +15,12 @@ import pytest
 import schemathesis
 from hypothesis import example, given
 from hypothesis import strategies as st
-from in_process import PASSWORD, Api, OpenStores, Stores
+from in_process import PASSWORD, Api, OpenStores, bearer, core_over
 from pydantic import TypeAdapter, ValidationError
 
 from tradingagents_core import __version__
+from tradingagents_core.domain.api_keys import API_KEYS_MAX
+from tradingagents_core.domain.login_throttle import FREE_FAILURES_FROM_ONE_SOURCE
 from tradingagents_core.domain.strategies import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH, StrategyContent
 from tradingagents_core.errors import InvalidInput, StoreUnavailable
 from tradingagents_core.use_cases import UseCases
@@ -33,30 +35,54 @@ pytestmark = pytest.mark.anyio
 STATUSES = {
     ("get", "/health"): ("health", {200, 413, 422, 500}),
     ("post", "/api/v1/auth/login"): ("login", {200, 400, 401, 413, 415, 422, 429, 500, 503}),
-    ("get", "/api/v1/strategies"): ("list_strategies", {200, 400, 401, 413, 422, 500, 503}),
-    ("post", "/api/v1/strategies"): ("create_strategy", {201, 400, 401, 409, 413, 415, 422, 500, 503}),
-    ("get", "/api/v1/strategies/{id}"): ("get_strategy", {200, 400, 401, 404, 413, 422, 500, 503}),
+    ("post", "/api/v1/auth/refresh"): ("refresh", {200, 400, 401, 413, 415, 422, 500, 503}),
+    ("post", "/api/v1/auth/logout"): ("logout", {204, 400, 401, 403, 413, 422, 500, 503}),
+    ("get", "/api/v1/auth/sessions"): ("list_sessions", {200, 400, 401, 403, 413, 422, 500, 503}),
+    ("delete", "/api/v1/auth/sessions/{id}"): ("end_session", {204, 400, 401, 403, 404, 413, 422, 500, 503}),
+    ("post", "/api/v1/api-keys"): ("create_api_key", {201, 400, 401, 403, 409, 413, 415, 422, 500, 503}),
+    ("get", "/api/v1/api-keys"): ("list_api_keys", {200, 400, 401, 403, 413, 422, 500, 503}),
+    ("delete", "/api/v1/api-keys/{id}"): ("revoke_api_key", {204, 400, 401, 403, 404, 413, 422, 500, 503}),
+    ("get", "/api/v1/auth/me"): ("get_account", {200, 400, 401, 413, 422, 500, 503}),
+    ("post", "/api/v1/auth/password"): ("change_password", {204, 400, 401, 403, 413, 415, 422, 429, 500, 503}),
+    ("post", "/api/v1/auth/register"): ("register", {201, 400, 403, 409, 413, 415, 422, 500, 503}),
+    ("get", "/api/v1/strategies"): ("list_strategies", {200, 400, 401, 403, 413, 422, 500, 503}),
+    ("post", "/api/v1/strategies"): ("create_strategy", {201, 400, 401, 403, 409, 413, 415, 422, 500, 503}),
+    ("get", "/api/v1/strategies/{id}"): ("get_strategy", {200, 400, 401, 403, 404, 413, 422, 500, 503}),
     ("put", "/api/v1/strategies/{id}"): (
         "update_strategy",
-        {200, 400, 401, 404, 409, 413, 415, 422, 500, 503},
+        {200, 400, 401, 403, 404, 409, 413, 415, 422, 500, 503},
     ),
-    ("delete", "/api/v1/strategies/{id}"): ("delete_strategy", {204, 400, 401, 404, 413, 422, 500, 503}),
+    ("delete", "/api/v1/strategies/{id}"): ("delete_strategy", {204, 400, 401, 403, 404, 413, 422, 500, 503}),
 }
 
 PATHS: Final = {operation: (method, path) for (method, path), (operation, _) in STATUSES.items()}
 ANSWERS: Final = (
     *("Strategy", "StrategyPage", "Token", "Health", "ErrorResponse", "ValidationErrorResponse", "Problem"),
-    *("TokenErrorResponse", "TokenValidationErrorResponse"),
+    *("TokenErrorResponse", "TokenValidationErrorResponse", "RefreshedToken", "Session", "SessionPage"),
+    *("ApiKey", "NewApiKey", "ApiKeyPage", "Account"),
 )
+REQUESTS: Final = {
+    "StrategyCreate": ["name", "description", "parameters", "is_active"],
+    "StrategyUpdate": ["name", "description", "parameters", "is_active"],
+    "ApiKeyCreate": ["name", "scopes", "expires_at"],
+    "PasswordChange": ["current_password", "new_password"],
+    "Registration": ["email", "password"],
+}
+FORMS: Final = ("LoginForm", "RefreshForm")
+OPEN_TO_ALL: Final = {"health", "login", "refresh", "register"}
+TAKE_API_KEYS: Final = {
+    "get_account",
+    *(operation for operation, _ in STATUSES.values() if operation.endswith(("strategy", "strategies"))),
+}
 DOCUMENTED: Final = [(operation, status) for operation, statuses in STATUSES.values() for status in sorted(statuses)]
 
 
 @pytest.fixture
 async def api(
-    open_memory_stores: OpenStores, api_over: Callable[[Stores], AbstractAsyncContextManager[Api]]
+    open_memory_stores: OpenStores, api_over: Callable[..., AbstractAsyncContextManager[Api]]
 ) -> AsyncIterator[Api]:
     """The API over stores of one kind: the document is the same for every kind."""
-    async with open_memory_stores() as stores, api_over(stores) as opened:
+    async with open_memory_stores() as stores, api_over(stores, registration_enabled=True) as opened:
         yield opened
 
 
@@ -105,7 +131,8 @@ def test_the_document_is_valid_openapi_3_1(document: dict[str, Any]) -> None:
     resolved = copy.deepcopy(document)
     for scheme in resolved["components"]["securitySchemes"].values():
         for flow in scheme.get("flows", {}).values():
-            flow["tokenUrl"] = urljoin("http://localhost:8000/openapi.json", flow["tokenUrl"])
+            for url in ("tokenUrl", "refreshUrl"):
+                flow[url] = urljoin("http://localhost:8000/openapi.json", flow[url])
     schemathesis.openapi.from_dict(resolved).validate()
 
 
@@ -125,7 +152,8 @@ def test_every_route_has_its_operation_id_and_its_statuses(document: dict[str, A
 @pytest.mark.parametrize("name", ANSWERS)
 def test_an_answer_always_has_all_its_fields(document: dict[str, Any], name: str) -> None:
     schema = document["components"]["schemas"][name]
-    assert set(schema["required"]) == schema["properties"].keys()
+    on_request = {"refresh_token"} if name == "Token" else set()
+    assert set(schema["required"]) == schema["properties"].keys() - on_request
 
 
 @pytest.mark.parametrize("name", ANSWERS)
@@ -138,14 +166,13 @@ def test_an_answer_may_have_more_fields_one_day(document: dict[str, Any], name: 
 
 def test_what_is_sent_has_exactly_the_fields_that_count(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
-    fields = ["name", "description", "parameters", "is_active"]
-    for name in ("StrategyCreate", "StrategyUpdate"):
+    for name, fields in REQUESTS.items():
         assert list(schemas[name]["properties"]) == fields
         assert schemas[name]["additionalProperties"] is False
 
 
 def test_every_schema_belongs_to_a_request_or_an_answer(document: dict[str, Any]) -> None:
-    assert document["components"]["schemas"].keys() == {*ANSWERS, "StrategyCreate", "StrategyUpdate", "LoginForm"}
+    assert document["components"]["schemas"].keys() == {*ANSWERS, *REQUESTS, *FORMS}
 
 
 def test_parameters_are_objects_of_anything(document: dict[str, Any]) -> None:
@@ -165,7 +192,8 @@ def test_what_can_be_left_out_says_what_it_is_then(document: dict[str, Any]) -> 
         }
 
     assert defaults("StrategyCreate") == {"description": None, "parameters": {}, "is_active": True}
-    assert defaults("LoginForm") == {"grant_type": "password"}
+    assert defaults("ApiKeyCreate") == {"expires_at": None}
+    assert defaults("LoginForm") == {"grant_type": "password", "scope": "none is said"}
     # A field that an update leaves out does not change.
     assert set(defaults("StrategyUpdate").values()) == {"none is said"}
     parameters = document["paths"]["/api/v1/strategies"]["get"]["parameters"]
@@ -202,7 +230,8 @@ def test_every_error_answer_has_its_body(document: dict[str, Any]) -> None:
                 if int(status) >= 400:
                     schema = answer["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
                     body = "ValidationErrorResponse" if status == "422" else "ErrorResponse"
-                    has_code = operation["operationId"] == "login" and int(status) in {400, 401, 415, 422}
+                    issues_tokens = operation["operationId"] in {"login", "refresh"}
+                    has_code = issues_tokens and int(status) in {400, 401, 415, 422}
                     assert schema == (f"Token{body}" if has_code else body)
 
 
@@ -219,22 +248,28 @@ def test_the_example_of_an_update_changes_name_and_parameters_and_nothing_else(d
     assert example["value"] == {"name": "Updated Strategy Name", "parameters": {"new_param": 42}}
 
 
-def test_two_schemes_say_how_the_token_is_sent(document: dict[str, Any]) -> None:
+def test_schemes_say_how_tokens_and_keys_are_sent(document: dict[str, Any]) -> None:
     schemes = document["components"]["securitySchemes"]
-    assert schemes.keys() == {"Bearer", "OAuth2Password"}
-    assert (schemes["Bearer"]["type"], schemes["Bearer"]["scheme"]) == ("http", "bearer")
+    assert schemes.keys() == {"Bearer", "OAuth2Password", "ApiKey"}
+    for name in ("Bearer", "ApiKey"):
+        assert (schemes[name]["type"], schemes[name]["scheme"]) == ("http", "bearer")
     assert schemes["OAuth2Password"]["flows"]["password"]["tokenUrl"] == "/api/v1/auth/login"
+    assert schemes["OAuth2Password"]["flows"]["password"]["refreshUrl"] == "/api/v1/auth/refresh"
+    assert "ta_[A-Za-z0-9_-]{43}" in schemes["ApiKey"]["description"]
 
 
-def test_every_operation_says_whether_it_needs_a_token(document: dict[str, Any]) -> None:
+def test_every_operation_says_whether_it_needs_a_token_and_whether_it_takes_a_key(document: dict[str, Any]) -> None:
+    def expected(operation: str) -> list[dict[str, list[str]]]:
+        if operation in OPEN_TO_ALL:
+            return []
+        keys: list[dict[str, list[str]]] = [{"ApiKey": []}] if operation in TAKE_API_KEYS else []
+        return [{"Bearer": []}, {"OAuth2Password": []}, *keys]
+
     assert {
         operation["operationId"]: operation["security"]
         for operations in document["paths"].values()
         for operation in operations.values()
-    } == {
-        operation: [] if operation in ("health", "login") else [{"Bearer": []}, {"OAuth2Password": []}]
-        for operation, _ in STATUSES.values()
-    }
+    } == {operation: expected(operation) for operation, _ in STATUSES.values()}
 
 
 def test_the_document_comes_from_the_server_that_it_describes(document: dict[str, Any]) -> None:
@@ -284,44 +319,131 @@ class Broken:
         raise self._failure
 
 
-def to_be_answered(status: int, operation: str, strategy_id: int, token: str) -> tuple[str, dict[str, Any]]:
+BODIES: Final[dict[str, dict[str, Any]]] = {
+    "create_strategy": {"name": "another"},
+    "update_strategy": {"name": "another"},
+    "create_api_key": {"name": "bot", "scopes": ["strategies:read"]},
+    "change_password": {"current_password": PASSWORD, "new_password": "AnotherPassword456"},
+    "register": {"email": "carl@example.com", "password": PASSWORD},
+}
+INVALID_BODIES: Final[dict[str, dict[str, Any]]] = {
+    "create_strategy": {},
+    "update_strategy": {"name": ""},
+    "create_api_key": {"scopes": ["strategies:read"]},
+    "change_password": {**BODIES["change_password"], "current_password": "wrong password"},
+    "register": {"email": "carl@example.com"},
+}
+INVALID_QUERIES: Final = {
+    "list_strategies": "?limit=0",
+    "list_sessions": "?limit=0",
+    "list_api_keys": "?limit=0",
+    "logout": "?scope=local",
+    "get_account": "?verbose=1",
+    "health": "?verbose=1",
+}
+USE_CASES: Final = {
+    "login": ("authentication", "login"),
+    "refresh": ("authentication", "refresh"),
+    "logout": ("authentication", "log_out"),
+    "list_sessions": ("sessions", "list"),
+    "end_session": ("sessions", "end"),
+    "create_api_key": ("api_keys", "create"),
+    "list_api_keys": ("api_keys", "list"),
+    "revoke_api_key": ("api_keys", "revoke"),
+    "get_account": ("accounts", "get"),
+    "change_password": ("accounts", "change_password"),
+    "register": ("accounts", "register"),
+    "list_strategies": ("strategies", "list"),
+    "create_strategy": ("strategies", "create"),
+    "get_strategy": ("strategies", "get"),
+    "update_strategy": ("strategies", "update"),
+    "delete_strategy": ("strategies", "delete"),
+}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a request may need: its own form, ids of what exists, and credentials."""
+
+    forms: dict[str, dict[str, Any]]
+    ids: dict[str, int]
+    token: str
+    other_key: str
+    """A key without the scope of the operation."""
+
+
+def to_be_answered(status: int, operation: str, prepared: Prepared) -> tuple[str, dict[str, Any]]:
     """The URL and the parts of a request whose answer has to have this status."""
-    method, path = PATHS[operation]
-    url = path.replace("{id}", "999" if status == 404 else str(strategy_id))
-    request: dict[str, Any] = {"headers": {"Authorization": token}}
-    if operation == "login":
-        request["data"] = {"username": "ann@example.com", "password": PASSWORD}
-    elif method in ("post", "put"):
-        request["json"] = {"name": "taken" if status == 409 else "another"}
+    _, path = PATHS[operation]
+    form = prepared.forms.get(operation)
+    url = path.replace("{id}", "999" if status == 404 else str(prepared.ids.get(operation)))
+    request: dict[str, Any] = {"headers": {"Authorization": prepared.token}}
+    if form is not None:
+        request["data"] = dict(form)
+    elif operation in BODIES:
+        request["json"] = dict(BODIES[operation])
     match status:
-        case 400 if operation == "login":
-            request["data"]["username"] = ["twice", "twice"]
+        case 400 if form is not None:
+            request["data"][next(iter(form))] = ["twice", "twice"]
+        case 400 if operation == "register":
+            request = {"content": b'{"email": "\xff"}', "headers": {"Content-Type": "application/json"}}
         case 400:
-            request["headers"] = [("Authorization", token), ("Authorization", token)]
-        case 401 if operation == "login":
-            request["data"]["password"] = "wrong password"
+            request["headers"] = [("Authorization", prepared.token)] * 2
+        case 401 if form is not None:
+            request["data"][list(form)[-1]] = "wrong"
         case 401:
             request["headers"] = {"Authorization": "Bearer x.y.z"}
+        case 403:
+            request["headers"] = bearer(prepared.other_key)
+        case 409:
+            request["json"] |= {"email": "user@example.com"} if operation == "register" else {"name": "taken"}
         case 413:
             request = {**request, "json": None, "data": None, "content": b" " * (JSON_MAX_BYTES + 1)}
         case 415:
             request["headers"]["Content-Type"] = "text/plain"
         case 422:
-            url = f"{path}?limit=0" if operation == "list_strategies" else url
-            url = f"{path}?verbose=1" if operation == "health" else url
-            if operation in ("get_strategy", "delete_strategy"):
-                url = path.replace("{id}", "x")
-            elif operation == "login":
-                del request["data"]["password"]
-            elif "json" in request:
-                request["json"] = {} if operation == "create_strategy" else {"name": ""}
+            url = invalid(operation, url, path, request)
     return url, request
+
+
+def invalid(operation: str, url: str, path: str, request: dict[str, Any]) -> str:
+    """Make the request invalid, and return its URL."""
+    if operation in INVALID_BODIES:
+        request["json"] = INVALID_BODIES[operation]
+        return url
+    if "data" in request:
+        request["data"].popitem()
+        return url
+    return path.replace("{id}", "x") + INVALID_QUERIES.get(operation, "")
 
 
 def with_broken(core: UseCases, operation: str, error: Exception) -> UseCases:
     """The core with a use case for this operation that raises the error."""
-    group, name = ("authentication", "login") if operation == "login" else ("strategies", operation.partition("_")[0])
+    group, name = USE_CASES[operation]
     return replace(core, **{group: replace(getattr(core, group), **{name: Broken(error)})})
+
+
+async def prepared(api: Api, operation: str) -> Prepared:
+    """Everything that the requests of an operation may need."""
+    await api.core.accounts.create(email="user@example.com", password=PASSWORD)
+    mine = (await api.ann.post("/api/v1/strategies", json={"name": "mine"})).json()
+    await api.ann.post("/api/v1/strategies", json={"name": "taken"})
+    form = {"username": "ann@example.com", "password": PASSWORD}
+    login = await api.stranger.post(PATHS["login"][1], data={**form, "scope": "offline_access"})
+    sessions = (await api.ann.get(PATHS["list_sessions"][1])).json()["items"]
+    reads = PATHS[operation][0] == "get"
+    scopes = ["strategies:write" if reads else "strategies:read"]
+    key = (await api.ann.post(PATHS["create_api_key"][1], json={"name": "bot", "scopes": scopes})).json()
+    ids = dict.fromkeys(("get_strategy", "update_strategy", "delete_strategy"), mine["id"])
+    return Prepared(
+        forms={
+            "login": form,
+            "refresh": {"grant_type": "refresh_token", "refresh_token": login.json()["refresh_token"]},
+        },
+        ids=ids | {"end_session": sessions[-1]["id"], "revoke_api_key": key["id"]},
+        token=api.ann.headers["Authorization"],
+        other_key=key["key"],
+    )
 
 
 @pytest.fixture
@@ -329,14 +451,20 @@ def answered(api: Api, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], 
     """The answer of an operation, which has to have this status."""
 
     async def answer(operation: str, status: int) -> httpx.Response:
-        mine = (await api.ann.post("/api/v1/strategies", json={"name": "mine"})).json()
-        await api.ann.post("/api/v1/strategies", json={"name": "taken"})
-        url, request = to_be_answered(status, operation, mine["id"], api.ann.headers["Authorization"])
+        method = PATHS[operation][0].upper()
+        ready = await prepared(api, operation)
+        url, request = to_be_answered(status, operation, ready)
         core = api.core
         match status:
+            case 403 if operation == "register":
+                core = core_over(api.stores, api.clock)
+            case 409 if operation == "create_api_key":
+                for _ in range(API_KEYS_MAX):
+                    await api.ann.post(url, json=BODIES[operation])
             case 429:
-                for _ in range(11):
-                    await api.stranger.post(url, data={"username": "ann@example.com", "password": "wrong password"})
+                _, wrong = to_be_answered(401 if operation == "login" else 422, operation, ready)
+                for _ in range(FREE_FAILURES_FROM_ONE_SOURCE + 1):
+                    await api.stranger.request(method, url, **wrong)
             case 500 if operation == "health":
                 monkeypatch.setattr(health, "__version__", None)
             case 500:
@@ -344,7 +472,7 @@ def answered(api: Api, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], 
             case 503:
                 core = with_broken(core, operation, StoreUnavailable(reason="away", retry_after=1))
         async with httpx.AsyncClient(transport=httpx.ASGITransport(create_app(core)), base_url="http://test") as client:
-            return await client.request(PATHS[operation][0].upper(), url, **request)
+            return await client.request(method, url, **request)
 
     return answer
 

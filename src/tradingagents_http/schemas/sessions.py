@@ -1,11 +1,11 @@
 """Sessions."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Self
 
 from fastapi import Path, Query
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from tradingagents_core.domain import sessions as domain
 from tradingagents_core.domain.authentication import Caller
@@ -18,20 +18,31 @@ SessionId = Annotated[IdInPath, Path(description="The id of one of your sessions
 SessionPagination = Annotated[PageQuery, Query()]
 
 
+_GLOBAL: Final = "global"
+
+
+def _scope(text: object) -> object:
+    if text != _GLOBAL:
+        raise PydanticCustomError("literal_error", f"Input should be '{_GLOBAL}'")
+    return text
+
+
 class LogoutQuery(BaseModel):
     """Which sessions to end."""
 
     model_config = ConfigDict(extra="forbid")
 
     scope: Annotated[
-        Literal["global"] | SkipJsonSchema[None],
-        Field(description="`global` ends all of your sessions. By default only the session of this token ends."),
+        str | None,
+        PlainValidator(_scope),
+        Field(description=f"`{_GLOBAL}` ends all of your sessions. By default only the session of this token ends."),
+        WithJsonSchema({"type": "string", "enum": [_GLOBAL]}),
     ] = None
 
     @property
     def is_global(self) -> bool:
         """Whether all sessions of the user should end."""
-        return self.scope == "global"
+        return self.scope == _GLOBAL
 
 
 LogoutScope = Annotated[LogoutQuery, Query()]
