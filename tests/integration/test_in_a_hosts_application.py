@@ -23,7 +23,7 @@ from tradingagents_core.domain.authentication import Caller
 from tradingagents_core.errors import NotRunning, StoreUnavailable, StrategyNotFound, TradingAgentsError
 from tradingagents_core.use_cases import UseCases
 from tradingagents_http import build_router, create_app
-from tradingagents_http.requests.bodies import JSON_MAX_BYTES, LOGIN_BODY_MAX_BYTES
+from tradingagents_http.requests.bodies import ACCOUNT_BODY_MAX_BYTES, JSON_MAX_BYTES, LOGIN_BODY_MAX_BYTES
 from tradingagents_service import open_core
 
 pytestmark = pytest.mark.anyio
@@ -185,6 +185,34 @@ async def test_the_token_url_of_the_document_is_a_login_that_works(client: httpx
     await token_of(client, url.replace("{tenant}", "acme"))
 
 
+async def test_the_refresh_url_of_the_document_refreshes_the_tokens_of_a_login(
+    client: httpx.AsyncClient, door: Door
+) -> None:
+    if door.take_in is at_a_prefix and door.stripped:
+        pytest.skip("FastAPI tells nobody the prefix of a proxy while it makes the document of an application")
+    document = (await client.get(door.document)).json()
+    (url,) = [
+        urljoin(str(client.base_url.join(door.document)), flow["refreshUrl"])
+        for scheme in document["components"]["securitySchemes"].values()
+        for flow in scheme.get("flows", {}).values()
+    ]
+    tokens = (await client.post(door.prefix + LOGIN, data={**FORM, "scope": "offline_access"})).json()
+    form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    assert (await client.post(url.replace("{tenant}", "acme"), data=form)).status_code == 200
+
+
+async def test_a_key_can_be_made_used_and_revoked_by_its_location(client: httpx.AsyncClient, door: Door) -> None:
+    token = await token_of(client, door.prefix + LOGIN)
+    body = {"name": "bot", "scopes": ["strategies:read"]}
+    made = await client.post(f"{door.prefix}/api/v1/api-keys", json=body, headers=token)
+    key = {"Authorization": f"Bearer {made.json()['key']}"}
+    assert made.headers["Location"] == f"{door.prefix}/api/v1/api-keys/{made.json()['id']}"
+    assert made.headers.get_list("Cache-Control") == ["no-store"]
+    assert (await client.get(door.prefix + STRATEGIES, headers=key)).status_code == 200
+    assert (await client.delete(made.headers["Location"], headers=token)).status_code == 204
+    assert (await client.get(door.prefix + STRATEGIES, headers=key)).status_code == 401
+
+
 async def test_errors_have_the_documented_form(client: httpx.AsyncClient, door: Door) -> None:
     wrong = await client.post(door.prefix + LOGIN, data={**FORM, "password": "wrong"})
     assert (wrong.status_code, wrong.json()) == (
@@ -224,6 +252,9 @@ async def test_errors_have_the_documented_form(client: httpx.AsyncClient, door: 
         ("PUT", f"{STRATEGIES}/1", JSON_MAX_BYTES),
         ("GET", STRATEGIES, JSON_MAX_BYTES),
         ("DELETE", f"{STRATEGIES}/1", JSON_MAX_BYTES),
+        ("POST", REFRESH, LOGIN_BODY_MAX_BYTES),
+        ("POST", "/api/v1/api-keys", ACCOUNT_BODY_MAX_BYTES),
+        ("POST", "/api/v1/auth/register", ACCOUNT_BODY_MAX_BYTES),
     ],
 )
 async def test_a_long_body_is_refused_before_the_caller_is_known(
@@ -594,6 +625,51 @@ async def test_tokens_from_elsewhere_need_no_login(api: Api) -> None:
         assert refused.status_code == 401
         assert "login" not in refused.json()["detail"]
         assert (await client.get(f"/trading{STRATEGIES}", headers=api.ann.headers)).status_code == 200
+
+
+OF_THE_LOGIN: Final = {
+    *(LOGIN, REFRESH, "/api/v1/auth/logout", "/api/v1/auth/sessions", "/api/v1/auth/sessions/{id}", "/api/v1/auth/me"),
+    *("/api/v1/auth/password", "/api/v1/auth/register", "/api/v1/api-keys", "/api/v1/api-keys/{id}"),
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "has_login"),
+    [
+        ({}, True),
+        ({"login": False}, False),
+        ({"current_caller": current_caller}, False),
+        ({"current_caller": current_caller, "login": True}, True),
+    ],
+)
+async def test_the_routes_for_users_of_the_login_come_with_the_login(
+    core: UseCases, options: dict[str, Any], has_login: bool
+) -> None:
+    app = FastAPI()
+    app.include_router(build_router(core, **options))
+    paths = {STRATEGIES, f"{STRATEGIES}/{{id}}"}
+    assert app.openapi()["paths"].keys() == (paths | OF_THE_LOGIN if has_login else paths)
+    check_document(app.openapi())
+
+
+async def test_users_of_the_login_use_its_tokens_beside_callers_of_the_application(api: Api) -> None:
+    async with client_of(with_own_callers(api.core, login=True)) as client:
+        token = await token_of(client, f"/trading{LOGIN}")
+        assert (await client.get("/trading/api/v1/auth/me", headers=token)).status_code == 200
+        assert (await client.get("/trading/api/v1/auth/me", headers=KEY)).status_code == 401
+
+
+async def test_a_caller_of_the_application_without_the_scope_is_refused_without_a_challenge(core: UseCases) -> None:
+    def reader() -> Caller:
+        return Caller(user_id=1009, scopes=("strategies:read",))
+
+    app = FastAPI()
+    app.include_router(build_router(core, current_caller=reader))
+    async with client_of(app) as client:
+        answer = await client.post(STRATEGIES, json={"name": "mine"})
+    assert (answer.status_code, answer.json()) == (403, {"detail": "This needs the scope strategies:write"})
+    assert "WWW-Authenticate" not in answer.headers
+    assert "headers" not in app.openapi()["paths"][STRATEGIES]["post"]["responses"]["403"]
 
 
 # The rest of the application
