@@ -2,12 +2,18 @@
 
 import asyncio
 import re
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final
 
 import httpx
 import pytest
-from in_process import CACHE_SECONDS, PASSWORD, TOKEN_LIFETIME, Api, bearer, core_over, eventually
+from in_process import CACHE_SECONDS, PASSWORD, TOKEN_LIFETIME, Api, OpenStores, bearer, core_over, eventually
 
+from tradingagents_core.domain.accounts import User
+from tradingagents_core.ports import AccountStore, AccountView, AccountWork
 from tradingagents_http import create_app
 
 pytestmark = pytest.mark.anyio
@@ -90,19 +96,48 @@ async def test_any_other_query_is_refused(api: Api, query: str) -> None:
     assert answer.json()["detail"][0]["loc"] == ["query", query.partition("=")[0]]
 
 
-async def test_the_last_use_is_noted_at_most_once_a_minute(api: Api) -> None:
-    api.clock.stop()
-    headers = await logged_in(api)
-    await api.stranger.get(STRATEGIES, headers=headers)
-    api.clock.move(seconds=31)
-    await api.stranger.get(STRATEGIES, headers=headers)
-    # A use that had been noted half a minute ago would not be replaced now.
-    noted = f"{api.clock.move(seconds=31):%Y-%m-%dT%H:%M:%S}Z"
+class CountedStore(AccountStore):
+    """A store that counts its writing blocks."""
 
-    async def is_noted() -> bool:
-        return (await sessions_of(api.stranger, headers=headers))[-1]["last_used_at"] == noted
+    def __init__(self, store: AccountStore) -> None:
+        self._store = store
+        self.writes = 0
 
-    await eventually(is_noted)
+    def read(self) -> AbstractAsyncContextManager[AccountView]:
+        return self._store.read()
+
+    def write(self, user_id: int) -> AbstractAsyncContextManager[AccountWork]:
+        self.writes += 1
+        return self._store.write(user_id)
+
+    async def add_user(self, *, email: str, password_hash: str, at: datetime) -> User:
+        return await self._store.add_user(email=email, password_hash=password_hash, at=at)
+
+
+async def test_the_last_use_is_noted_at_most_once_a_minute(
+    open_stores: OpenStores, api_over: Callable[..., AbstractAsyncContextManager[Api]]
+) -> None:
+    async with open_stores() as stores:
+        counted = CountedStore(stores.accounts)
+        async with api_over(replace(stores, accounts=counted)) as api:
+            api.clock.stop()
+            headers = await logged_in(api)
+            counted.writes = 0
+            for _ in range(2):
+                api.clock.move(seconds=27)
+                await api.stranger.get(STRATEGIES, headers=headers)
+                # The block would begin now.
+                await asyncio.sleep(0)
+            assert counted.writes == 0
+
+            noted = f"{api.clock.move(seconds=6):%Y-%m-%dT%H:%M:%S}Z"
+            await api.stranger.get(STRATEGIES, headers=headers)
+
+            async def is_noted() -> bool:
+                return (await sessions_of(api.stranger, headers=headers))[-1]["last_used_at"] == noted
+
+            await eventually(is_noted)
+            assert counted.writes == 1
 
 
 async def test_an_expired_session_is_neither_listed_nor_kept(api: Api) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 from sqlalchemy.engine import URL
 
 from tradingagents_adapters.errors import ConfigurationError
+from tradingagents_core.use_cases import RefreshOptions
 from tradingagents_service.settings import DatabaseSettings, Settings, load_settings
 
 README: Final = Path(__file__).parents[2] / "README.md"
@@ -273,6 +275,12 @@ def test_an_empty_url_in_the_environment_is_refused_whatever_the_file_says(load:
 
 def test_the_settings_show_nothing_of_a_url(load: Load) -> None:
     assert "postgresql" not in repr(load(DATABASE_URL="postgresql://ann:MySecret@db/service?sslpassword=MySecret"))
+
+
+def test_the_core_gets_what_the_variables_say_of_refresh_and_registration(load: Load) -> None:
+    core = load(REFRESH_EXPIRATION_DAYS="7", REFRESH_REUSE_SECONDS="2.5", REGISTRATION_ENABLED="true").core
+    assert core.refresh == RefreshOptions(lifetime=timedelta(days=7), reuse=timedelta(seconds=2.5))
+    assert core.registration_enabled
 
 
 # White-space around values
