@@ -22,9 +22,9 @@ from tradingagents_adapters.sql import open_database
 from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_core.domain.authentication import Caller
 from tradingagents_core.domain.strategies import StrategyContent
-from tradingagents_core.errors import InvalidToken, KeyMissing, TradingAgentsError
+from tradingagents_core.errors import InvalidToken, KeyMissing, RegistrationDisabled, TradingAgentsError
 from tradingagents_core.ports import Callers
-from tradingagents_core.use_cases import UseCases
+from tradingagents_core.use_cases import RefreshOptions, UseCases
 from tradingagents_service import open_core
 
 pytestmark = pytest.mark.anyio
@@ -236,3 +236,23 @@ async def test_callers_of_an_identity_provider_use_the_strategies(url: str) -> N
         await core.strategies.create(caller=caller, content=StrategyContent(name="Crossover"))
         with pytest.raises(TradingAgentsError):
             await core.authentication.authenticate(credential="bob")
+
+
+async def test_everybody_may_create_an_account_only_if_the_program_says_so() -> None:
+    async with open_core("memory:", registration_enabled=True) as core:
+        assert (await core.accounts.register(email="ann@example.com", password="SecurePassword123")).is_active
+    async with open_core("memory:") as core:
+        with pytest.raises(RegistrationDisabled):
+            await core.accounts.register(email="ann@example.com", password="SecurePassword123")
+
+
+async def test_a_refresh_token_is_valid_as_long_as_the_program_says() -> None:
+    refresh = RefreshOptions(lifetime=timedelta(days=2), reuse=timedelta(0))
+    async with open_core("memory:", secret_key="k" * 64, refresh=refresh) as core:
+        await core.accounts.create(email="ann@example.com", password="SecurePassword123")
+        issued = await core.authentication.login(
+            email="ann@example.com", password="SecurePassword123", source="127.0.0.1", offline_access=True
+        )
+        caller = await core.authentication.authenticate(credential=issued.access_token)
+        (session,) = (await core.sessions.list(caller=caller)).items
+    assert session.expires_at - session.created_at == refresh.lifetime
