@@ -2,7 +2,7 @@
 
 import logging
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, Protocol, Self
 
 from tradingagents_core.domain.authentication import Caller, IssuedToken
@@ -71,9 +71,11 @@ class Login:
                 if checked.new_hash is not None:
                     await work.users.replace(user.with_password_hash(checked.new_hash, at=now))
                 await work.sessions.remove_expired(now=now)
-                lifetime = self.refresh.lifetime if offline_access else self.tokens.lifetime
+                lifetime = _session_lifetime(self.tokens, self.refresh) if offline_access else self.tokens.lifetime
                 session = await work.sessions.add(at=now, expires_at=now + lifetime)
-                refresh_token = await _new_refresh_token(work, session) if offline_access else None
+                refresh_token = None
+                if offline_access:
+                    refresh_token = await _new_refresh_token(work, session, until=now + self.refresh.lifetime)
         except UserNotFound:
             raise InvalidCredentials from None
         _log.info("Login from %s: user %d", source, user.id)
@@ -132,21 +134,24 @@ class Refresh:
             return None
         await work.refresh_tokens.put(token.used(at=now))
         session = await work.sessions.get(token.session_id)
-        session = session.prolonged(at=now, until=now + self.refresh.lifetime)
+        session = session.prolonged(at=now, until=now + _session_lifetime(self.tokens, self.refresh))
         await work.sessions.replace(session)
         await work.sessions.remove_expired(now=now)
         return IssuedToken(
             access_token=self.tokens.issue(user_id=user.id, session_id=session.id),
             lifetime=self.tokens.lifetime,
-            refresh_token=await _new_refresh_token(work, session),
+            refresh_token=await _new_refresh_token(work, session, until=now + self.refresh.lifetime),
         )
 
 
-async def _new_refresh_token(work: AccountWork, session: Session) -> str:
+def _session_lifetime(tokens: TokenService, refresh: RefreshOptions) -> timedelta:
+    """How long a session with a refresh token goes on: until the access token and the refresh token have expired."""
+    return max(tokens.lifetime, refresh.lifetime)
+
+
+async def _new_refresh_token(work: AccountWork, session: Session, *, until: datetime) -> str:
     text = new_secret(REFRESH_TOKEN_PREFIX)
-    await work.refresh_tokens.put(
-        RefreshToken(token_hash=hash_of(text), session_id=session.id, expires_at=session.expires_at)
-    )
+    await work.refresh_tokens.put(RefreshToken(token_hash=hash_of(text), session_id=session.id, expires_at=until))
     return text
 
 
