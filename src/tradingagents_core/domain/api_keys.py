@@ -6,7 +6,7 @@ from typing import Final, Self
 
 from tradingagents_core.domain.plain_types import plain_id, plain_str, utc_time
 from tradingagents_core.domain.scopes import plain_scopes
-from tradingagents_core.domain.secrets import SECRET_LENGTH
+from tradingagents_core.domain.secrets import SECRET_LENGTH, plain_hash
 from tradingagents_core.domain.text import check_length, check_no_control_characters, check_unicode
 from tradingagents_core.errors import InvalidInput
 
@@ -59,7 +59,8 @@ class ApiKey(ApiKeyContent):
 
     Raises:
         InvalidInput: the content breaks a rule of `ApiKeyContent`; an id is not an integer between 1 and `INTEGER_MAX`;
-            the beginning or the hash is not text; a time has no time zone, or cannot be converted to UTC.
+            the beginning is not 1 to `SHOWN_LENGTH` characters long, or contains a control character or a lone
+            surrogate; the hash is not in the form of `hash_of`; a time has no time zone, or cannot be converted to UTC.
     """
 
     id: int
@@ -76,7 +77,10 @@ class ApiKey(ApiKeyContent):
         put(self, "id", plain_id("id", self.id))
         put(self, "user_id", plain_id("user_id", self.user_id))
         put(self, "prefix", plain_str("prefix", self.prefix))
-        put(self, "key_hash", plain_str("key_hash", self.key_hash))
+        check_length("prefix", self.prefix, minimum=1, maximum=SHOWN_LENGTH)
+        check_unicode("prefix", self.prefix)
+        check_no_control_characters("prefix", self.prefix)
+        put(self, "key_hash", plain_hash("key_hash", self.key_hash))
         put(self, "created_at", utc_time("created_at", self.created_at))
         if self.last_used_at is not None:
             put(self, "last_used_at", utc_time("last_used_at", self.last_used_at))

@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Self
 
-from tradingagents_core.domain.plain_types import plain_id, plain_str, utc_time
+from tradingagents_core.domain.plain_types import plain_id, utc_time
+from tradingagents_core.domain.secrets import plain_hash
 
 USE_INTERVAL: Final = timedelta(minutes=1)
 """How precisely the last use of a session or key is known."""
@@ -55,8 +56,8 @@ class RefreshToken:
     A token is live until its first use, and for a short time after it, for clients that lose the answer or ask twice.
 
     Raises:
-        InvalidInput: the hash is not text; the session's id is not an integer between 1 and `INTEGER_MAX`; a time has
-            no time zone, or cannot be converted to UTC.
+        InvalidInput: the hash is not in the form of `hash_of`; the session's id is not an integer between 1 and
+            `INTEGER_MAX`; a time has no time zone, or cannot be converted to UTC.
     """
 
     token_hash: str
@@ -67,7 +68,7 @@ class RefreshToken:
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        put(self, "token_hash", plain_str("token_hash", self.token_hash))
+        put(self, "token_hash", plain_hash("token_hash", self.token_hash))
         put(self, "session_id", plain_id("session_id", self.session_id))
         put(self, "expires_at", utc_time("expires_at", self.expires_at))
         if self.used_at is not None:
