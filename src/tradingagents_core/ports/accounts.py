@@ -34,8 +34,9 @@ class UserReader(ABC):
 class UserRepository(ABC):
     """The user whose row a writing block has locked; reads see the block's own changes.
 
-    Every method may raise `BlockEnded` after the end of the block. An error other than `UserNotFound` has to leave the
-    block: a block that catches the error and ends normally keeps nothing, and raises `BlockFailed`.
+    Every method of this and the other repositories of the block may raise `BlockEnded` after the end of the block. An
+    error other than `UserNotFound`, `SessionNotFound` and `ApiKeyNotFound` has to leave the block: a block that catches
+    the error and ends normally keeps nothing, and raises `BlockFailed`.
     """
 
     @abstractmethod
@@ -113,7 +114,7 @@ class AccountStore(ABC):
 
         The block locks the user's row until it ends: blocks of one user run one after another. The lock is released by
         the time that the block has ended for its caller. It may be released earlier: as soon as a method has raised an
-        error other than `UserNotFound`, or the caller was cancelled.
+        error other than `UserNotFound`, `SessionNotFound` and `ApiKeyNotFound`, or the caller was cancelled.
 
         Raises:
             UserNotFound: no user has this id, whatever integer the id is; the block is not entered.

@@ -71,4 +71,4 @@ class ApiKeyRepository(ABC):
 
     @abstractmethod
     async def remove_expired(self, *, before: datetime) -> None:
-        """Remove the keys of this user that expired before this time."""
+        """Remove the keys of this user that expired at this time or earlier."""
