@@ -12,7 +12,7 @@ import asyncpg
 import httpx
 import pytest
 from in_process import PASSWORD, Api, MovableClock, OpenStores, Stores, bearer, core_over
-from postgresql import Database, Databases, PostgresqlServer, external_databases, running_server
+from postgresql import EMPTY_THE_STORES, Database, Databases, PostgresqlServer, external_databases, running_server
 from sqlalchemy.engine import URL
 
 from tradingagents_adapters.database_url import read_database_url
@@ -133,10 +133,7 @@ def open_postgresql_stores(database_of_stores: Database) -> OpenStores:
     @asynccontextmanager
     async def open_stores() -> AsyncIterator[Stores]:
         connection = await asyncpg.connect(database_of_stores.dsn)
-        await connection.execute(
-            "SET lock_timeout = '10s';"
-            " TRUNCATE tradingagents_users, tradingagents_owners, tradingagents_strategies RESTART IDENTITY"
-        )
+        await connection.execute(EMPTY_THE_STORES)
         await connection.close()
         async with open_database(DatabaseOptions(url=read_database_url(database_of_stores.setting))) as database:
             yield Stores.over(database)

@@ -35,6 +35,13 @@ START_SECONDS: Final = 30
 END_SECONDS: Final = 20
 POLL_SECONDS: Final = 0.01
 
+EMPTY_THE_STORES: Final = (
+    "SET lock_timeout = '10s';"
+    " TRUNCATE tradingagents_users, tradingagents_sessions, tradingagents_refresh_tokens, tradingagents_api_keys,"
+    " tradingagents_owners, tradingagents_strategies RESTART IDENTITY"
+)
+"""Removes all that the stores keep, so that the next store begins with the first ids."""
+
 _ACCOUNT: Final = "embedded_postgres"
 """The account that runs a server in place of root: PostgreSQL refuses to run as root."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 from engines import StoreInTransactionsOfAHost, begun_by_events, opened, sqlite_engine
-from postgresql import Database
+from postgresql import EMPTY_THE_STORES, Database
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from conftest import fresh_copy
@@ -52,10 +52,7 @@ def postgresql(database_of_stores: Database) -> FreshEngine:
     @asynccontextmanager
     async def fresh() -> AsyncIterator[AsyncEngine]:
         connection = await asyncpg.connect(database_of_stores.dsn)
-        await connection.execute(
-            "SET lock_timeout = '10s';"
-            " TRUNCATE tradingagents_users, tradingagents_owners, tradingagents_strategies RESTART IDENTITY"
-        )
+        await connection.execute(EMPTY_THE_STORES)
         await connection.close()
         yield create_async_engine(database_of_stores.setting)
 

@@ -1,4 +1,4 @@
-"""Revision 0006: tables with a prefix of our own, beside another application's tables in the same database."""
+"""Revisions 0006 and 0007: tables with a prefix of our own, beside the tables of another application."""
 
 import asyncio
 import re
@@ -169,6 +169,43 @@ def test_an_owner_who_is_no_user_is_refused_on_the_way_back(place: Place) -> Non
     assert (refused.returncode, place.schema()) == (1, before)
 
 
+# Sessions and API keys
+
+NEW_SESSION: Final = (
+    "INSERT INTO tradingagents_sessions (user_id, created_at, last_used_at, expires_at)"
+    f" VALUES (1, {TIME}, {TIME}, {TIME}) RETURNING id"
+)
+NEW_API_KEY: Final = (
+    "INSERT INTO tradingagents_api_keys (user_id, name, scopes, prefix, key_hash, created_at)"
+    f" VALUES (1, 'bot', 'strategies:read', 'ta_', 'hash', {TIME}) RETURNING id"
+)
+
+
+def test_a_schema_without_sessions_gets_their_tables_and_keeps_its_accounts(place: Place) -> None:
+    place.migrate()
+    fresh = place.schema()
+    place.migrate("0006")
+    place.run(NEW_USER.format("tradingagents_users"), NEW_STRATEGY.format("tradingagents_strategies"))
+    before = place.rows("tradingagents_")
+    place.migrate()
+    assert (place.schema(), place.rows("tradingagents_")) == (fresh, before)
+    assert place.run(NEW_SESSION, NEW_API_KEY) == ["1", "1"]
+
+
+def test_sessions_and_api_keys_are_not_dropped_unless_that_is_said(place: Place) -> None:
+    place.migrate()
+    place.run(NEW_USER.format("tradingagents_users"), NEW_SESSION, NEW_SESSION, NEW_API_KEY)
+    before, accounts = place.schema(), place.rows("tradingagents_")
+    refused = place.machine.run("tradingagents", "migrate", "--to", "0006")
+    assert "drops tradingagents_sessions (2 rows), tradingagents_api_keys (1 row)" in only_line(refused)
+    assert (refused.returncode, place.schema()) == (1, before)
+
+    gone = place.machine.run("tradingagents", "migrate", "--to", "0006", "--yes")
+    assert gone.returncode == 0, gone.stderr
+    assert not re.search("tradingagents_(sessions|refresh_tokens|api_keys)", str(place.schema()))
+    assert place.rows("tradingagents_") == accounts
+
+
 # Beside another application
 
 
@@ -268,7 +305,7 @@ def older_migrations(tmp_path: Path) -> Path:
     """The migrations of 1.0.0."""
     folder = tmp_path / "older"
     shutil.copytree(CHECKOUT / "migrations" / "versions", folder / "versions")
-    for newer in ("0004", "0005", "0006"):
+    for newer in ("0004", "0005", "0006", "0007"):
         (file,) = (folder / "versions").glob(f"{newer}_*.py")
         file.unlink()
     (folder / "env.py").write_text(

@@ -81,6 +81,14 @@ FAULTS: Final = {
             f"GRANT USAGE ON SEQUENCE public.tradingagents_strategies_id_seq TO {ROLE}",
         ),
     ),
+    "no right to the sequence of API keys": Fault(
+        (*GRANTED, f"REVOKE ALL ON SEQUENCE tradingagents_api_keys_id_seq FROM {ROLE}"),
+        (f"GRANT USAGE ON SEQUENCE public.tradingagents_api_keys_id_seq TO {ROLE}",),
+    ),
+    "no right to end sessions": Fault(
+        (*GRANTED, f"REVOKE DELETE ON tradingagents_sessions FROM {ROLE}"),
+        ("the role app has no right to DELETE on the table tradingagents_sessions", f"IN SCHEMA public TO {ROLE}"),
+    ),
     "a column is missing": Fault(
         (*GRANTED, "ALTER TABLE tradingagents_users RENAME COLUMN password_hash TO hash"),
         ("the table tradingagents_users has no column password_hash", NOT_OURS),
@@ -100,7 +108,7 @@ FAULTS: Final = {
     ),
     "a newer schema": Fault(
         (*GRANTED, "UPDATE tradingagents_alembic_version SET version_num = '0009'"),
-        ("schema 0009 is newer", "install the version that made the schema", "`tradingagents migrate --to 0006`"),
+        ("schema 0009 is newer", "install the version that made the schema", "`tradingagents migrate --to 0007`"),
         (LIST, MIGRATE, ALEMBIC),
     ),
 }

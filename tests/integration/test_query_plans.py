@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
@@ -15,7 +15,8 @@ from sqlalchemy import Executable, text
 from sqlalchemy.engine import URL
 
 from tradingagents_adapters.database_url import read_database_url
-from tradingagents_adapters.sql import accounts, login_failures, open_database, strategies
+from tradingagents_adapters.sql import accounts, api_keys, login_failures, open_database, sessions, strategies
+from tradingagents_adapters.sql.account_removals import ACCOUNT_REMOVALS
 from tradingagents_adapters.sql.drivers.sqlite_values import as_column
 from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.strategy_changes import STRATEGY_CHANGES
@@ -24,6 +25,7 @@ OWNERS: Final = 401
 NEWCOMER: Final = OWNERS
 STRATEGIES: Final = 20_000
 STRATEGIES_OF_ONE: Final = STRATEGIES // 10
+SESSIONS: Final = 20_000
 
 SEED: Final = (
     "INSERT INTO tradingagents_users (id, email, password_hash, is_active, created_at, updated_at)"
@@ -44,10 +46,24 @@ SEED: Final = (
     "INSERT INTO tradingagents_owners (id, strategy_count, active_strategy_count)"
     f" WITH RECURSIVE numbers (n) AS (SELECT {OWNERS + 1} UNION ALL SELECT n + 1 FROM numbers WHERE n < 3000)"
     " SELECT n, 0, 0 FROM numbers",
+    "INSERT INTO tradingagents_sessions (user_id, created_at, last_used_at, expires_at)"
+    f" WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {SESSIONS})"
+    f" SELECT CASE WHEN n % 10 = 0 THEN 1 ELSE n % ({OWNERS} - 1) + 1 END, CAST('2024-01-15' AS {{time}}),"
+    " CAST('2024-01-15' AS {time}),"
+    " CAST(CASE WHEN n % 50 = 0 THEN '2024-01-16' ELSE '2024-02-16' END AS {time}) FROM numbers",
+    "INSERT INTO tradingagents_refresh_tokens (token_hash, user_id, session_id, expires_at)"
+    " SELECT number || ' of ' || id, user_id, id, expires_at FROM tradingagents_sessions,"
+    " (SELECT 1 AS number UNION ALL SELECT 2) AS numbers",
+    "INSERT INTO tradingagents_api_keys (user_id, name, scopes, prefix, key_hash, created_at, expires_at)"
+    " SELECT user_id, 'bot', 'strategies:read', 'ta_', 'hash of ' || id, created_at,"
+    " CASE WHEN id % 3 = 0 THEN expires_at END FROM tradingagents_sessions",
     "ANALYZE",
 )
 """Many owners with a few strategies each, one with a tenth of all strategies, the newest owner with as many, and many
-owners without strategies."""
+owners without strategies. Users with a few sessions and API keys each, and one with a tenth of all.
+
+`{time}` stands for the type of the times.
+"""
 
 
 _TIMES: Final = {"created_at": "2024-01-15", "updated_at": "2024-01-15"}
@@ -90,6 +106,62 @@ def _page(*, owner_id: int, skip: int, active_only: bool = False) -> Asked:
     )
     return Asked(strategies._PAGE[active_only], {"owner_id": owner_id, "limit": 50, "skip": skip}, indexes)
 
+
+_OF_USER: Final = {"user_id": 7, "session_id": 42, "api_key_id": 42, "but": 43, "now": "2024-01-17"}
+_TOKEN: Final = {"token_hash": "1 of 42", "expires_at": "2024-02-16", "used_at": "2024-01-16"}
+_KEY: Final = {
+    "name": "bot",
+    "scopes": "strategies:read",
+    "prefix": "ta_",
+    "key_hash": "hash of 42",
+    "created_at": "2024-01-15",
+    "expires_at": "2024-02-16",
+    "last_used_at": "2024-01-16",
+    "before": "2024-01-17",
+}
+_ACCOUNT_VALUES: Final = _OF_USER | _TOKEN | _KEY | {"limit": 50, "skip": 0}
+
+_USERS_KEY: Final = "pk_tradingagents_users"
+_SESSIONS_KEY: Final = "pk_tradingagents_sessions"
+_SESSIONS_OF_USER: Final = "ix_tradingagents_sessions_user_id_expires_at"
+_TOKENS_KEY: Final = "pk_tradingagents_refresh_tokens"
+_TOKENS_OF_USER: Final = "ix_tradingagents_refresh_tokens_user_id_expires_at"
+_TOKENS_OF_SESSION: Final = "ix_tradingagents_refresh_tokens_session_id"
+_KEYS_KEY: Final = "pk_tradingagents_api_keys"
+_KEYS_OF_USER: Final = "ix_tradingagents_api_keys_user_id_expires_at"
+_KEY_BY_HASH: Final = "uq_tradingagents_api_keys_key_hash"
+
+ACCOUNTS: Final[dict[str, tuple[Callable[[str], Sequence[Executable]], set[str]]]] = {
+    "find a session": (lambda _: [sessions._FIND], {_SESSIONS_KEY, _USERS_KEY}),
+    "find a session by a refresh token": (lambda _: [sessions._FIND_BY_TOKEN], {_TOKENS_KEY, _SESSIONS_KEY}),
+    "list sessions": (lambda _: [sessions._PAGE], {_SESSIONS_OF_USER}),
+    "get a session": (lambda _: [sessions._SESSION], {_SESSIONS_KEY}),
+    "replace a session": (lambda _: [sessions._REPLACE], {_SESSIONS_KEY}),
+    "find a refresh token": (lambda _: [sessions._TOKEN], {_TOKENS_KEY}),
+    "put a refresh token": (lambda dialect: [sessions._PUT[dialect]], {_SESSIONS_KEY}),
+    "remove a session": (lambda dialect: ACCOUNT_REMOVALS[dialect].session, {_TOKENS_OF_SESSION, _SESSIONS_KEY}),
+    "remove all sessions": (
+        lambda dialect: ACCOUNT_REMOVALS[dialect].all_sessions,
+        {_TOKENS_OF_USER, _SESSIONS_OF_USER},
+    ),
+    "remove expired sessions": (
+        lambda dialect: ACCOUNT_REMOVALS[dialect].expired,
+        {_TOKENS_OF_USER, _TOKENS_OF_SESSION, _SESSIONS_OF_USER},
+    ),
+    "remove a user": (
+        lambda dialect: ACCOUNT_REMOVALS[dialect].user,
+        {_TOKENS_OF_USER, _SESSIONS_OF_USER, _KEYS_OF_USER, _USERS_KEY},
+    ),
+    "find an API key": (lambda _: [api_keys._FIND], {_KEYS_KEY}),
+    "find an API key by its hash": (lambda _: [api_keys._FIND_BY_HASH], {_KEY_BY_HASH, _USERS_KEY}),
+    "list API keys": (lambda _: [api_keys._PAGE], {_KEYS_OF_USER}),
+    "get an API key": (lambda _: [api_keys._API_KEY], {_KEYS_KEY}),
+    "count live API keys": (lambda _: [api_keys._COUNT_LIVE], {_KEYS_OF_USER}),
+    "replace an API key": (lambda _: [api_keys._REPLACE], {_KEYS_KEY}),
+    "remove an API key": (lambda _: [api_keys._REMOVE], {_KEYS_KEY}),
+    "remove expired API keys": (lambda _: [api_keys._REMOVE_EXPIRED], {_KEYS_OF_USER}),
+}
+"""The statements on sessions and API keys for a dialect, and the indexes through which they find their rows."""
 
 _OWNER: Final = "pk_tradingagents_owners"
 CHANGES: Final = {
@@ -138,6 +210,8 @@ class SqlitePlanner:
         "sqlite_autoindex_tradingagents_users_1": "uq_tradingagents_users_email",
         "sqlite_autoindex_tradingagents_strategies_1": "uq_tradingagents_strategies_owner_id_name",
         "sqlite_autoindex_tradingagents_login_failures_1": "pk_tradingagents_login_failures",
+        "sqlite_autoindex_tradingagents_refresh_tokens_1": "pk_tradingagents_refresh_tokens",
+        "sqlite_autoindex_tradingagents_api_keys_1": "uq_tradingagents_api_keys_key_hash",
     }
 
     def __init__(self, file: Path) -> None:
@@ -155,8 +229,8 @@ class SqlitePlanner:
         match re.match(r"(SCAN|SEARCH) (\w+)(?: USING (?:COVERING )?(?:INDEX )?(.*?) \()?", detail):
             case None:
                 return None
-            case found if found[2].startswith("anon") or found[2] in ("json_each", "CONSTANT"):
-                return None  # the page, after the limit; a parameter that is a list or a row
+            case found if found[2].startswith("anon") or found[2] in ("page", "counted", "json_each", "CONSTANT"):
+                return None  # the page, after the limit; its total; a parameter that is a list or a row
             case found if found[1] == "SCAN":
                 return f"all of {found[2]}"
             case found if found[3] == "INTEGER PRIMARY KEY":
@@ -200,7 +274,7 @@ def crowded_file(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path
     file = Path(shutil.copy(migrated_sqlite, tmp_path_factory.mktemp("crowded") / "crowded.db"))
     with closing(sqlite3.connect(file)) as connection:
         for statement in SEED:
-            connection.execute(statement)
+            connection.execute(statement.replace("{time}", "text"))
         connection.commit()
     return file
 
@@ -208,7 +282,7 @@ def crowded_file(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path
 @pytest.fixture(scope="module")
 def crowded_database(databases: Databases, migrated: Database) -> Iterator[Database]:
     with databases.fresh(migrated) as database:
-        database.sql(*SEED)
+        database.sql(*[statement.replace("{time}", "timestamptz") for statement in SEED])
         yield database
 
 
@@ -234,6 +308,25 @@ def test_a_row_with_these_values_is_found_through_an_index(for_these_values: Pla
     assert {read.through for read in for_these_values.reads(asked)} in [{index} for index in asked.indexes]
 
 
+def _account_reads(planner: Planner, name: str) -> set[str]:
+    statements = ACCOUNTS[name][0](planner.dialect_name)
+    return {
+        read.through for statement in statements for read in planner.reads(Asked(statement, _ACCOUNT_VALUES, set()))
+    }
+
+
+@pytest.mark.parametrize("name", ACCOUNTS)
+def test_sessions_and_api_keys_are_found_through_indexes(planner: Planner, name: str) -> None:
+    assert _account_reads(planner, name) == ACCOUNTS[name][1]
+
+
+@pytest.mark.parametrize("name", ACCOUNTS)
+def test_sessions_and_api_keys_with_these_values_are_found_through_indexes(
+    for_these_values: Planner, name: str
+) -> None:
+    assert _account_reads(for_these_values, name) <= {*ACCOUNTS[name][1], _SESSIONS_OF_USER, _TOKENS_OF_USER}
+
+
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_finds_its_strategy_and_its_owners_counts_through_indexes(planner: Planner, change: str) -> None:
     statements = getattr(STRATEGY_CHANGES[planner.dialect_name], change)
@@ -246,6 +339,13 @@ def test_a_change_with_these_values_reads_no_whole_table(for_these_values: Plann
     (statement,) = getattr(STRATEGY_CHANGES["postgresql"], change)
     reads = for_these_values.reads(Asked(statement, _CHANGE, set()))
     assert {read.through for read in reads} <= CHANGES[change]
+
+
+def test_all_strategies_of_an_owner_are_found_through_an_index_on_the_owner(planner: Planner) -> None:
+    statements = STRATEGY_CHANGES[planner.dialect_name].remove_all
+    reads = {read.through for statement in statements for read in planner.reads(Asked(statement, _CHANGE, set()))}
+    indexes = [*_ONE_STRATEGY, "uq_tradingagents_strategies_owner_id_name"]
+    assert reads in [{_OWNER, index} for index in indexes]
 
 
 @pytest.mark.parametrize("asked", PAGES.values(), ids=PAGES)
@@ -293,7 +393,13 @@ def test_the_total_and_the_page_are_found_whatever_was_never_analysed(migrated_s
 
 
 @pytest.mark.parametrize(
-    "columns", [("tradingagents_users", "email"), ("tradingagents_strategies", "owner_id,name")], ids=["e-mail", "name"]
+    "columns",
+    [
+        ("tradingagents_users", "email"),
+        ("tradingagents_strategies", "owner_id,name"),
+        ("tradingagents_api_keys", "key_hash"),
+    ],
+    ids=["e-mail", "name", "hash"],
 )
 def test_a_unique_index_keeps_a_value_from_being_taken_twice(
     database: Database, migrated_sqlite: Path, columns: tuple[str, str]

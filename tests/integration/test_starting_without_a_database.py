@@ -143,7 +143,7 @@ def test_a_migration_says_what_its_schema_needs_upwards_and_downwards(machine: M
         with closing(sqlite3.connect(machine.folder / "tradingagents.db")) as connection:
             return connection.execute("SELECT * FROM tradingagents_schema_needs").fetchall()
 
-    assert needs() == [("0006", "0006", "2.0.0")]
+    assert needs() == [("0007", "0007", "2.0.0")]
     back = machine.run("tradingagents", "migrate", "--to", "0005")
     assert back.returncode == 0, back.stderr
     assert needs() == [("0005", "0003", "1.0.0")]

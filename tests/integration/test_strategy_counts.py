@@ -107,6 +107,8 @@ class Change:
             there.append(await work.strategies.add(self.content, at=AT))
         elif self.what == "remove":
             await work.strategies.remove(chosen.id)
+        elif self.what == "remove all":
+            await work.strategies.remove_all()
         else:
             await work.strategies.replace(
                 Strategy.created(self.content, id=chosen.id, owner_id=self.owner, at=AT),
@@ -122,7 +124,7 @@ contents = st.builds(
 )
 changes = st.builds(
     Change,
-    st.sampled_from(["add", "add", "replace", "remove"]),
+    st.sampled_from(["add", "add", "add", "replace", "remove", "remove all"]),
     st.sampled_from(OWNERS),
     st.integers(0, 9),
     contents,
@@ -173,6 +175,17 @@ async def test_an_owner_has_a_row_from_its_first_strategy_on(place: Place, store
     async with store.write(2) as work:
         await work.strategies.remove(strategy.id)
     assert place.run(COUNTS) == ["2|0|0"]
+
+
+@pytest.mark.anyio
+async def test_an_owner_whose_strategies_were_all_removed_counts_anew(place: Place, store: SqlStrategyStore) -> None:
+    for number in range(3):
+        await add(store, 1, f"{number}", is_active=number != 1)
+    await add(store, 2, "a")
+    async with store.write(1) as work:
+        await work.strategies.remove_all()
+        assert (await work.strategies.add(StrategyContent(name="0"), at=AT)).id > 4
+    assert place.run(COUNTS) == ["1|1|1", "2|1|1"]
 
 
 @pytest.mark.anyio

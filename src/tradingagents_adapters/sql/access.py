@@ -9,18 +9,34 @@ from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.sql.database import Database
 from tradingagents_adapters.sql.drivers.driver import Row
 from tradingagents_adapters.sql.errors import quoted
-from tradingagents_adapters.sql.tables import login_failures, metadata, owners, schema_needs, strategies, users
+from tradingagents_adapters.sql.tables import (
+    api_keys,
+    login_failures,
+    metadata,
+    owners,
+    refresh_tokens,
+    schema_needs,
+    sessions,
+    strategies,
+    users,
+)
 
 ENCODING: Final = "UTF8"
 
 _PRIVILEGES: Final[Mapping[str, Sequence[str]]] = {
     users.name: ("SELECT", "UPDATE"),
+    sessions.name: ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    refresh_tokens.name: ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    api_keys.name: ("SELECT", "INSERT", "UPDATE", "DELETE"),
     owners.name: ("SELECT", "INSERT", "UPDATE"),
     strategies.name: ("SELECT", "INSERT", "UPDATE", "DELETE"),
     login_failures.name: ("SELECT", "INSERT", "UPDATE", "DELETE"),
     schema_needs.name: (),
 }
-"""The privileges that the service needs on each table. Only the commands insert users."""
+"""The privileges that the service needs on each table. Only the commands and a registration insert users, and only the
+commands delete users."""
+
+_WITH_SEQUENCES: Final = ", ".join(f"('{table.name}')" for table in (strategies, sessions, api_keys))
 
 _ENCODING_AND_SCHEMA: Final = text(
     """
@@ -53,7 +69,7 @@ LEFT JOIN pg_catalog.pg_class AS found ON found.oid = to_regclass(wanted.name)
 _SEQUENCE: Final = text(
     f"""
 SELECT sequence AS name, current_user AS role
-FROM (SELECT pg_get_serial_sequence('{strategies.name}', 'id') AS sequence) AS of_strategies
+FROM (VALUES {_WITH_SEQUENCES}) AS with_sequence (name), pg_get_serial_sequence(name, 'id') AS sequence
 WHERE NOT has_sequence_privilege(sequence, 'USAGE')
 """  # noqa: S608 - constants only
 )

@@ -14,7 +14,7 @@ from tradingagents_adapters.sql.old_tables import OLD_COLUMNS, OLD_VERSION_TABLE
 from tradingagents_adapters.sql.tables import VERSION_TABLE, schema_needs
 from tradingagents_core import __version__
 
-REVISION: Final = "0006"
+REVISION: Final = "0007"
 """The newest revision in `migrations`. Revisions are numbers of four digits, so they sort as text."""
 
 

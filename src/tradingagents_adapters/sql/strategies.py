@@ -127,6 +127,9 @@ class _SqlStrategyRepository(StrategyRepository):
         if not await self._fetch(*self._changes.remove, of_owner=self._owner_id, strategy_id=known_id(strategy_id)):
             raise StrategyNotFound(strategy_id)
 
+    async def remove_all(self) -> None:
+        await self._fetch(*self._changes.remove_all, of_owner=self._owner_id)
+
 
 class StrategyWriteBlock(AbstractAsyncContextManager[StrategyWork]):
     """A write block: a transaction that begins by locking the owner's row, which it inserts where there is none.

@@ -45,6 +45,8 @@ class StrategyChanges:
     """Returns the strategy's id, or no row where this owner has no such strategy."""
     remove: Statements
     """Returns the strategy's id, or no row where this owner has no such strategy."""
+    remove_all: Statements
+    """Returns no row. Removes all strategies of the owner, by the parameter `of_owner` alone."""
 
 
 def _number(flag: ColumnElement[bool]) -> ColumnElement[int]:
@@ -57,6 +59,7 @@ _THIS: Final = (strategies.c.owner_id == _OWNER) & (
 )
 _IS_ACTIVE: Final = bindparam("is_active", type_=Boolean())
 _ONE: Final[ColumnElement[int]] = literal_column("1", Integer)
+_ZERO: Final[ColumnElement[int]] = literal_column("0", Integer)
 
 _NEW_CONTENT: Final[dict[str, Any]] = {
     **column_parameters(strategies, *CONTENT),
@@ -65,12 +68,15 @@ _NEW_CONTENT: Final[dict[str, Any]] = {
 _ADD: Final = insert(strategies).values(owner_id=_OWNER, **_NEW_CONTENT).returning(strategies.c.id)
 _REPLACE: Final = update(strategies).values(_NEW_CONTENT).where(_THIS).returning(strategies.c.id)
 _REMOVE: Final = delete(strategies).where(_THIS)
+_REMOVE_ALL: Final = delete(strategies).where(strategies.c.owner_id == _OWNER)
 
 _COUNT: Final = update(owners).where(owners.c.id == _OWNER)
 _COUNT_ADDED: Final = _COUNT.values(
     strategy_count=owners.c.strategy_count + _ONE,
     active_strategy_count=owners.c.active_strategy_count + _number(_IS_ACTIVE),
 )
+
+_COUNT_NONE: Final = _COUNT.values(strategy_count=_ZERO, active_strategy_count=_ZERO)
 
 
 def _count_replaced(was_active: ColumnElement[bool]) -> Any:
@@ -95,6 +101,7 @@ def _on_postgresql() -> StrategyChanges:
         add=(select(added.c.id).add_cte(_COUNT_ADDED.cte("counted")),),
         replace=(select(replaced.c.id).add_cte(_count_replaced(before.c.is_active).cte("counted")),),
         remove=(select(removed.c.id).add_cte(count_removed.cte("counted")),),
+        remove_all=(_COUNT_NONE.add_cte(_REMOVE_ALL.cte("removed")),),
     )
 
 
@@ -104,6 +111,7 @@ def _on_sqlite() -> StrategyChanges:
         add=(_COUNT_ADDED, _ADD),
         replace=(_count_replaced(was_active).where(_THIS), _REPLACE),
         remove=(_count_removed(was_active).where(_THIS), _REMOVE.returning(strategies.c.id)),
+        remove_all=(_COUNT_NONE, _REMOVE_ALL),
     )
 
 

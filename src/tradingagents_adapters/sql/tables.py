@@ -19,6 +19,8 @@ from sqlalchemy import (
 )
 
 from tradingagents_core.domain.accounts import EMAIL_MAX_LENGTH
+from tradingagents_core.domain.api_keys import API_KEY_NAME_MAX_LENGTH, SHOWN_LENGTH
+from tradingagents_core.domain.secrets import HASH_LENGTH
 from tradingagents_core.domain.strategies import NAME_MAX_LENGTH
 
 PREFIX: Final = "tradingagents_"
@@ -51,6 +53,54 @@ users: Final = Table(
     Column("created_at", _Time, nullable=False),
     Column("updated_at", _Time, nullable=False),
     UniqueConstraint("email"),
+    sqlite_autoincrement=True,
+)
+
+# No foreign key refers to users: the statement that removes a user also removes these rows (`account_removals`). Each
+# of these tables has an index on the user and the expiry, which finds all rows of a user, and the expired ones among
+# them. A list is sorted by id after that: its total counts all these rows anyway.
+
+sessions: Final = Table(
+    f"{PREFIX}sessions",
+    metadata,
+    # The id alone is the key: a token is looked up by the id of its session.
+    Column("id", _Id, primary_key=True),
+    Column("user_id", _Id, nullable=False),
+    Column("created_at", _Time, nullable=False),
+    Column("last_used_at", _Time, nullable=False),
+    Column("expires_at", _Time, nullable=False),
+    Index(None, "user_id", "expires_at"),
+    sqlite_autoincrement=True,
+)
+
+refresh_tokens: Final = Table(
+    f"{PREFIX}refresh_tokens",
+    metadata,
+    Column("token_hash", String(HASH_LENGTH), primary_key=True),
+    # The user of the session, so that the expired tokens of a user are found without a join.
+    Column("user_id", _Id, nullable=False),
+    Column("session_id", _Id, nullable=False),
+    Column("expires_at", _Time, nullable=False),
+    Column("used_at", _Time),
+    Index(None, "user_id", "expires_at"),
+    Index(None, "session_id"),
+)
+
+api_keys: Final = Table(
+    f"{PREFIX}api_keys",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("user_id", _Id, nullable=False),
+    Column("name", String(API_KEY_NAME_MAX_LENGTH), nullable=False),
+    # Separated by spaces (RFC 6749, 3.3).
+    Column("scopes", Text, nullable=False),
+    Column("prefix", String(SHOWN_LENGTH), nullable=False),
+    Column("key_hash", String(HASH_LENGTH), nullable=False),
+    Column("created_at", _Time, nullable=False),
+    Column("expires_at", _Time),
+    Column("last_used_at", _Time),
+    UniqueConstraint("key_hash"),
+    Index(None, "user_id", "expires_at"),
     sqlite_autoincrement=True,
 )
 
