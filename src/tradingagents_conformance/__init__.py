@@ -15,13 +15,16 @@ import pytest
 # Before the import, so that a failing assertion of the kit shows both sides, as in the author's own tests.
 # A package stands for all its modules.
 pytest.register_assert_rewrite(
+    f"{__name__}.account_fixtures",
     f"{__name__}.accounts",
+    f"{__name__}.api_keys",
     f"{__name__}.callers",
     f"{__name__}.examples",
     f"{__name__}.histories",
     f"{__name__}.login_failures",
     f"{__name__}.login_queue",
     f"{__name__}.passwords",
+    f"{__name__}.sessions",
     f"{__name__}.strategies",
     f"{__name__}.tokens",
 )

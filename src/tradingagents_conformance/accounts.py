@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from tradingagents_conformance.blocks import BlocksContract, patiently
+from tradingagents_conformance.api_keys import ApiKeyContract
+from tradingagents_conformance.blocks import patiently
 from tradingagents_conformance.examples import (
     CHANGED,
     CREATED,
@@ -17,6 +17,8 @@ from tradingagents_conformance.examples import (
     FOREIGN_IDS,
     HASHES,
     UNUSED_IDS,
+    add_api_key,
+    add_session,
     add_user,
     exact,
     refused,
@@ -27,36 +29,20 @@ from tradingagents_conformance.histories.blocks import LeftOnPurpose
 from tradingagents_conformance.histories.exploration import Exploration
 from tradingagents_conformance.histories.search import explore
 from tradingagents_conformance.opening import OpenAccountStore
+from tradingagents_conformance.sessions import SessionContract
 from tradingagents_core.domain.accounts import User
+from tradingagents_core.domain.secrets import hash_of
 from tradingagents_core.errors import BlockFailed, EmailTaken, NestedBlock, UserNotFound
 from tradingagents_core.ports import AccountStore
 
 _log = logging.getLogger(__name__)
 
 
-class AccountStoreContract(BlocksContract):
-    """Every sentence of `UserReader`, `UserRepository` and `AccountStore`.
+class AccountStoreContract(SessionContract, ApiKeyContract):
+    """Every sentence of `AccountStore`, and of the readers and repositories of users, sessions and API keys.
 
     A subclass defines the fixture `open_store`, and may set the attributes of `BlocksContract`.
     """
-
-    @pytest.fixture
-    def open_store(self) -> OpenAccountStore:
-        """Defined by the author of the store."""
-        raise NotImplementedError("a subclass of AccountStoreContract has to define the fixture open_store")
-
-    @pytest.fixture
-    async def store(self, open_store: OpenAccountStore) -> AsyncIterator[AccountStore]:
-        async with open_store() as store:
-            yield store
-
-    @pytest.fixture
-    async def ann(self, store: AccountStore) -> User:
-        return await add_user(store, "ann@example.com")
-
-    @pytest.fixture
-    async def bob(self, store: AccountStore) -> User:
-        return await add_user(store, "bob@example.com")
 
     # Reading
 
@@ -222,6 +208,81 @@ class AccountStoreContract(BlocksContract):
 
             assert sum(isinstance(outcome, EmailTaken) for outcome in outcomes) == 1
             assert sum(isinstance(outcome, BaseException) for outcome in outcomes) == 1
+
+    # Removing users
+
+    async def test_a_removed_user_is_not_found(self, store: AccountStore, ann: User, bob: User) -> None:
+        await _remove(store, ann)
+
+        async with store.read() as view:
+            assert await view.users.find(ann.id) is None
+            assert await view.users.find_by_email(ann.email) is None
+            assert list(await view.users.list()) == [bob]
+        with refused(UserNotFound(ann.id)):
+            await _remove(store, ann)
+
+    async def test_a_removed_users_email_is_free_again(self, store: AccountStore, ann: User) -> None:
+        await _remove(store, ann)
+
+        assert (await add_user(store, ann.email)).email == ann.email
+
+    async def test_a_removed_users_id_is_never_given_again(self, store: AccountStore, ann: User, bob: User) -> None:
+        await _remove(store, bob)
+
+        assert (await add_user(store, "cid@example.com")).id > bob.id
+
+    async def test_a_user_is_removed_with_all_sessions_and_api_keys(
+        self, store: AccountStore, ann: User, bob: User
+    ) -> None:
+        sessions = {user.id: await add_session(store, user, token=user.email) for user in (ann, bob)}
+        api_keys = {user.id: await add_api_key(store, user, f"ta_{user.id}") for user in (ann, bob)}
+        await _remove(store, ann)
+
+        async with store.read() as view:
+            for user, is_there in ((ann, False), (bob, True)):
+                session, api_key = sessions[user.id], api_keys[user.id]
+                found = [
+                    await view.sessions.find(session.id),
+                    await view.sessions.find_by_refresh_token(hash_of(user.email)),
+                    *(await view.sessions.list(user_id=user.id, now=CREATED, skip=0, limit=10)).items,
+                    await view.api_keys.find(api_key.id),
+                    await view.api_keys.find_by_hash(api_key.key_hash),
+                    *(await view.api_keys.list(user_id=user.id, skip=0, limit=10)).items,
+                ]
+                expected = [(user, session), session, session, api_key, (user, api_key), api_key]
+                assert found == (expected if is_there else [None] * 4)
+
+    async def test_another_user_cannot_be_removed(self, store: AccountStore, ann: User, bob: User) -> None:
+        for user_id in (bob.id, *FOREIGN_IDS):
+            with refused(UserNotFound(user_id)):
+                async with store.write(ann.id) as work:
+                    await work.users.remove(user_id)
+
+        async with store.read() as view:
+            assert list(await view.users.list()) == [ann, bob]
+
+    async def test_an_exception_rolls_the_removal_of_a_user_back(self, store: AccountStore, ann: User) -> None:
+        session, api_key = await add_session(store, ann, token="t"), await add_api_key(store, ann, "ta_1")
+        with pytest.raises(LeftOnPurpose):
+            async with store.write(ann.id) as work:
+                await work.users.remove(ann.id)
+                raise LeftOnPurpose
+
+        async with store.read() as view:
+            assert await view.users.find(ann.id) == ann
+            assert await view.sessions.find(session.id) == (ann, session)
+            assert await view.sessions.find_by_refresh_token(hash_of("t")) == session
+            assert await view.api_keys.find_by_hash(api_key.key_hash) == (ann, api_key)
+
+    @patiently
+    async def test_a_block_that_waits_for_a_removed_user_is_not_entered(self, store: AccountStore, ann: User) -> None:
+        async with store.write(ann.id) as work:
+            later = asyncio.ensure_future(add_session(store, ann))
+            await asyncio.wait({later}, timeout=self.a_while)
+            await work.users.remove(ann.id)
+
+        with refused(UserNotFound(ann.id)):
+            await later
 
     # Blocks
 
@@ -572,6 +633,11 @@ async def _write_and_fail(store: AccountStore, user_id: int) -> None:
 async def _replace(store: AccountStore, user: User) -> None:
     async with store.write(user.id) as work:
         await work.users.replace(user)
+
+
+async def _remove(store: AccountStore, user: User) -> None:
+    async with store.write(user.id) as work:
+        await work.users.remove(user.id)
 
 
 async def _lengthen_hash(store: AccountStore, user_id: int, end: str) -> None:

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeAlias
 
 from hypothesis import HealthCheck, settings
 
 from tradingagents_core.domain.accounts import EMAIL_MAX_LENGTH, User
+from tradingagents_core.domain.api_keys import API_KEY_NAME_MAX_LENGTH, SHOWN_LENGTH, ApiKey, ApiKeyContent
 from tradingagents_core.domain.parameters import (
     INTEGER_MAX,
     INTEGER_MIN,
@@ -18,6 +19,9 @@ from tradingagents_core.domain.parameters import (
     JsonValue,
     Parameters,
 )
+from tradingagents_core.domain.scopes import ALL_SCOPES, STRATEGIES_READ, STRATEGIES_WRITE
+from tradingagents_core.domain.secrets import hash_of
+from tradingagents_core.domain.sessions import RefreshToken, Session
 from tradingagents_core.domain.strategies import DESCRIPTION_MAX_LENGTH, NAME_MAX_LENGTH, Strategy, StrategyContent
 from tradingagents_core.errors import TradingAgentsError
 from tradingagents_core.ports import AccountStore, StrategyStore
@@ -25,11 +29,14 @@ from tradingagents_core.ports import AccountStore, StrategyStore
 CREATED: Final = datetime(2024, 1, 15, 10, 30, 0, 123456, UTC)
 CHANGED: Final = datetime(2024, 2, 29, 23, 59, 59, 999999, UTC)
 
+MOMENT: Final = timedelta(microseconds=1)
+"""The smallest difference of two times."""
+
 FOREIGN_IDS: Final = (0, -1, 10**6, INTEGER_MAX, INTEGER_MAX + 1, INTEGER_MIN - 1, 10**30)
 """Integers that are no id in a small store. Some of them fit into no database column."""
 
 UNUSED_IDS: Final = tuple(number for number in FOREIGN_IDS if 1 <= number <= INTEGER_MAX)
-"""Those of the `FOREIGN_IDS` that a strategy or user could have."""
+"""Those of the `FOREIGN_IDS` that a stored object could have."""
 
 
 def _nested(depth: int) -> dict[str, JsonValue]:
@@ -105,6 +112,16 @@ HASHES: Final = {
 """Hashes of passwords that a careless store changes, cuts or refuses."""
 
 
+API_KEYS: Final = {
+    "plain": ApiKeyContent(name="bot", scopes=ALL_SCOPES),
+    "one scope that expires": ApiKeyContent(name="bot", scopes=(STRATEGIES_READ,), expires_at=CHANGED),
+    "the other scope": ApiKeyContent(name="bot", scopes=(STRATEGIES_WRITE,), expires_at=CHANGED + MOMENT),
+    "longest name": ApiKeyContent(name="n" * (API_KEY_NAME_MAX_LENGTH - 1) + "\U0001f916", scopes=ALL_SCOPES),
+    "name of all scripts": ApiKeyContent(name=" Bötchen 策略 e\u0301 'x' \"%s\" :a ? $1 {} ", scopes=ALL_SCOPES),
+}
+"""Contents of API keys that a careless store changes or refuses."""
+
+
 @contextmanager
 def refused(reason: TradingAgentsError) -> Iterator[None]:
     """A block that has to raise this error."""
@@ -135,10 +152,13 @@ def repeatable(examples: int) -> settings:
 
 
 Row: TypeAlias = dict[str, Any]
-"""The fields of a user or a strategy, with parameters as plain values."""
+"""The fields of a stored object, with parameters as plain values."""
+
+Stored: TypeAlias = User | Session | RefreshToken | ApiKey | Strategy | Row
+"""A stored object, or its fields."""
 
 
-def exact(stored: User | Strategy | Row) -> dict[str, str]:
+def exact(stored: Stored) -> dict[str, str]:
     """The fields as texts. Different values have different texts.
 
     `True`, `1` and `1.0` differ, and so do `0.0` and `-0.0`, two orders of keys, and two time zones.
@@ -149,12 +169,12 @@ def exact(stored: User | Strategy | Row) -> dict[str, str]:
     }
 
 
-def is_nearly(stored: User | Strategy | Row, other: User | Strategy | Row) -> bool:
+def is_nearly(stored: Stored, other: Stored) -> bool:
     """Whether the fields are equal but not exactly equal, such as `1` and `1.0`."""
     return _plain(stored) == _plain(other) and exact(stored) != exact(other)
 
 
-def _plain(stored: User | Strategy | Row) -> Row:
+def _plain(stored: Stored) -> Row:
     row = stored if isinstance(stored, dict) else {field.name: getattr(stored, field.name) for field in fields(stored)}
     return {name: value.to_dict() if isinstance(value, Parameters) else value for name, value in row.items()}
 
@@ -162,6 +182,30 @@ def _plain(stored: User | Strategy | Row) -> Row:
 async def add_user(store: AccountStore, email: str, *, password_hash: str = "hash") -> User:
     """Store a new user."""
     return await store.add_user(email=email, password_hash=password_hash, at=CREATED)
+
+
+async def add_session(
+    store: AccountStore, user: User, *, expires_at: datetime = CHANGED, token: str | None = None
+) -> Session:
+    """Store a new session of this user in a separate block, with a refresh token that has this text."""
+    async with store.write(user.id) as work:
+        session = await work.sessions.add(at=CREATED, expires_at=expires_at)
+        if token is not None:
+            await work.refresh_tokens.put(refresh_token(session, token))
+    return session
+
+
+def refresh_token(session: Session, text: str) -> RefreshToken:
+    """A refresh token of this session that has not been used."""
+    return RefreshToken(token_hash=hash_of(text), session_id=session.id, expires_at=session.expires_at)
+
+
+async def add_api_key(
+    store: AccountStore, user: User, text: str, *, content: ApiKeyContent = API_KEYS["plain"]
+) -> ApiKey:
+    """Store a new key of this user with this text in a separate block."""
+    async with store.write(user.id) as work:
+        return await work.api_keys.add(content, prefix=text[:SHOWN_LENGTH], key_hash=hash_of(text), at=CREATED)
 
 
 async def add_strategy(store: StrategyStore, owner_id: int, content: StrategyContent | str) -> Strategy:

@@ -452,6 +452,47 @@ class StrategyStoreContract(BlocksContract):
         with refused(StrategyNotFound(strategy.id)):
             await _remove(store, strategy)
 
+    async def test_all_strategies_of_an_owner_are_removed_at_once(self, store: StrategyStore) -> None:
+        removed = [await add_strategy(store, ANN, content) for content in CONTENTS.values()]
+        await add_strategy(store, BOB, "a")
+        async with store.write(ANN) as work:
+            await work.strategies.remove_all()
+            assert (await work.strategies.list(skip=0, limit=10, active_only=False)).total == 0
+
+        for active_only in (False, True):
+            async with store.read() as view:
+                page = await view.strategies.list(owner_id=ANN, skip=0, limit=10, active_only=active_only)
+            assert (list(page.items), page.total) == ([], 0)
+        async with store.read() as view:
+            with refused(StrategyNotFound(removed[0].id)):
+                await view.strategies.get(owner_id=ANN, strategy_id=removed[0].id)
+        assert await names(store, BOB) == ["a"]
+
+    async def test_the_names_of_strategies_that_were_removed_at_once_are_free_again(self, store: StrategyStore) -> None:
+        async with store.write(ANN) as work:
+            for _ in range(2):
+                await work.strategies.add(StrategyContent(name="a"), at=CREATED)
+                await work.strategies.remove_all()
+        await add_strategy(store, ANN, "a")
+
+        assert await names(store, ANN) == ["a"]
+
+    async def test_the_ids_of_strategies_that_were_removed_at_once_are_never_given_again(
+        self, store: StrategyStore
+    ) -> None:
+        removed = [await add_strategy(store, ANN, name) for name in "ab"]
+        async with store.write(ANN) as work:
+            await work.strategies.remove_all()
+
+        assert (await add_strategy(store, ANN, "a")).id > removed[-1].id
+
+    async def test_an_owner_without_strategies_has_none_to_remove(self, store: StrategyStore) -> None:
+        async with store.write(ANN) as work:
+            await work.strategies.remove_all()
+            await work.strategies.add(StrategyContent(name="a"), at=CREATED)
+
+        assert await names(store, ANN) == ["a"]
+
     # Blocks
 
     @pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)

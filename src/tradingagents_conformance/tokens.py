@@ -16,6 +16,8 @@ from tradingagents_core.ports import TokenService
 
 SECOND: Final = timedelta(seconds=1)
 
+_IDS: Final = st.integers(1, INTEGER_MAX) | st.sampled_from((1, INTEGER_MAX))
+
 
 class SteeredClock:
     """A clock that stands still until a test moves it."""
@@ -51,43 +53,49 @@ class TokenServiceContract:
 
     # Issuing
 
-    def test_a_token_says_for_whom_it_was_issued(self, tokens: TokenService) -> None:
+    def test_a_token_says_for_which_user_and_session_it_was_issued(self, tokens: TokenService) -> None:
         @repeatable(self.examples)
-        @given(st.integers(1, INTEGER_MAX) | st.sampled_from((1, INTEGER_MAX)))
-        def says_for_whom(user_id: int) -> None:
-            assert tokens.verify(tokens.issue(user_id=user_id)).user_id == user_id
+        @given(_IDS, _IDS)
+        def says_for_whom(user_id: int, session_id: int) -> None:
+            claims = tokens.verify(tokens.issue(user_id=user_id, session_id=session_id))
+            assert (claims.user_id, claims.session_id) == (user_id, session_id)
 
         says_for_whom()
 
+    def test_tokens_of_two_sessions_of_one_user_say_each_its_own_session(self, tokens: TokenService) -> None:
+        one, other = [tokens.issue(user_id=7, session_id=session_id) for session_id in (21, 22)]
+
+        assert [tokens.verify(token).session_id for token in (one, other, one)] == [21, 22, 21]
+
     def test_a_token_is_ascii(self, tokens: TokenService) -> None:
-        assert tokens.issue(user_id=7).isascii()
+        assert tokens.issue(user_id=7, session_id=21).isascii()
 
     def test_a_token_can_be_sent_as_a_bearer_token(self, tokens: TokenService) -> None:
         # RFC 6750, 2.1: b64token.
-        assert re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", tokens.issue(user_id=7))
+        assert re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", tokens.issue(user_id=7, session_id=21))
 
-    def test_tokens_of_one_user_and_one_moment_differ(self, tokens: TokenService) -> None:
-        assert len({tokens.issue(user_id=7) for _ in range(100)}) == 100
+    def test_tokens_of_one_session_and_one_moment_differ(self, tokens: TokenService) -> None:
+        assert len({tokens.issue(user_id=7, session_id=21) for _ in range(100)}) == 100
 
     def test_each_token_has_an_id_of_its_own(self, tokens: TokenService) -> None:
-        issued = [tokens.issue(user_id=user_id) for user_id in (7, 8) for _ in range(50)]
+        issued = [tokens.issue(user_id=user_id, session_id=user_id + 1) for user_id in (7, 8) for _ in range(50)]
 
         assert len({tokens.verify(token).token_id for token in issued}) == 100
 
     def test_a_token_is_valid_from_now_on(self, tokens: TokenService, clock: SteeredClock) -> None:
-        claims = tokens.verify(tokens.issue(user_id=7))
+        claims = tokens.verify(tokens.issue(user_id=7, session_id=21))
 
         # A token may contain whole seconds only.
         assert clock.now - SECOND < claims.issued_at <= clock.now
 
     def test_a_token_is_valid_for_a_limited_time(self, tokens: TokenService, clock: SteeredClock) -> None:
-        claims = tokens.verify(tokens.issue(user_id=7))
+        claims = tokens.verify(tokens.issue(user_id=7, session_id=21))
 
         assert claims.expires_at > clock.now - SECOND
         assert claims.expires_at > claims.issued_at
 
     def test_the_lifetime_of_tokens_is_told_in_whole_seconds(self, tokens: TokenService) -> None:
-        claims = tokens.verify(tokens.issue(user_id=7))
+        claims = tokens.verify(tokens.issue(user_id=7, session_id=21))
 
         assert claims.expires_at - claims.issued_at == tokens.lifetime
         assert tokens.lifetime % SECOND == timedelta(0)
@@ -95,14 +103,14 @@ class TokenServiceContract:
     # Verifying
 
     def test_the_times_of_a_token_are_aware_and_in_utc(self, tokens: TokenService) -> None:
-        claims = tokens.verify(tokens.issue(user_id=7))
+        claims = tokens.verify(tokens.issue(user_id=7, session_id=21))
 
         assert (claims.issued_at.utcoffset(), claims.expires_at.utcoffset()) == (timedelta(0), timedelta(0))
 
     def test_a_token_says_the_same_until_just_before_it_expires(
         self, tokens: TokenService, clock: SteeredClock
     ) -> None:
-        token = tokens.issue(user_id=7)
+        token = tokens.issue(user_id=7, session_id=21)
         claims = tokens.verify(token)
         clock.now = claims.expires_at - timedelta(microseconds=1)
 
@@ -112,19 +120,19 @@ class TokenServiceContract:
         "later", [timedelta(0), timedelta(microseconds=1), timedelta(days=1), timedelta(days=9999)]
     )
     def test_an_expired_token_is_refused(self, tokens: TokenService, clock: SteeredClock, later: timedelta) -> None:
-        token = tokens.issue(user_id=7)
+        token = tokens.issue(user_id=7, session_id=21)
         clock.now = tokens.verify(token).expires_at + later
 
         with pytest.raises(InvalidToken):
             tokens.verify(token)
 
     def test_two_tokens_expire_each_in_its_own_time(self, tokens: TokenService, clock: SteeredClock) -> None:
-        older = tokens.issue(user_id=7)
+        older = tokens.issue(user_id=7, session_id=21)
         clock.now += SECOND * 2
-        newer = tokens.issue(user_id=7)
+        newer = tokens.issue(user_id=7, session_id=21)
         clock.now = tokens.verify(older).expires_at
 
-        assert tokens.verify(newer).user_id == 7
+        assert tokens.verify(newer).session_id == 21
         with pytest.raises(InvalidToken):
             tokens.verify(older)
 
@@ -141,14 +149,14 @@ class TokenServiceContract:
 
     @pytest.mark.parametrize("white_space", [" ", "\n", "\r\n", "\t", "\u2028"])
     def test_white_space_around_a_token_is_refused(self, tokens: TokenService, white_space: str) -> None:
-        token = tokens.issue(user_id=7)
+        token = tokens.issue(user_id=7, session_id=21)
 
         for text in (token + white_space, white_space + token):
             with pytest.raises(InvalidToken):
                 tokens.verify(text)
 
     def test_a_token_with_one_other_character_is_refused(self, tokens: TokenService) -> None:
-        token = tokens.issue(user_id=7)
+        token = tokens.issue(user_id=7, session_id=21)
 
         @repeatable(self.examples)
         @given(st.integers(0, len(token) - 1), st.sampled_from("ABCDwxyz0189-_.=+/ \n\x00é") | st.characters())
@@ -160,7 +168,7 @@ class TokenServiceContract:
         is_refused()
 
     def test_a_token_with_a_character_more_or_less_is_refused(self, tokens: TokenService) -> None:
-        token = tokens.issue(user_id=7)
+        token = tokens.issue(user_id=7, session_id=21)
 
         @repeatable(self.examples)
         @given(
@@ -175,10 +183,10 @@ class TokenServiceContract:
         is_refused()
 
     def test_parts_of_two_tokens_do_not_make_a_token(self, tokens: TokenService) -> None:
-        one, other = tokens.issue(user_id=7), tokens.issue(user_id=8)
+        one, other = tokens.issue(user_id=7, session_id=21), tokens.issue(user_id=8, session_id=22)
 
         @repeatable(self.examples)
-        @given(st.integers(0, max(len(one), len(other))))
+        @given(st.integers(0, 3) | st.integers(0, max(len(one), len(other))))
         def is_refused(at: int) -> None:
             spliced = one[:at] + other[at:]
             assume(spliced not in {one, other})

@@ -17,8 +17,32 @@ from faults import Fault
 
 from tradingagents_conformance import AccountStoreContract, OpenAccountStore
 from tradingagents_core.domain.accounts import User
-from tradingagents_core.errors import BlockFailed, EmailTaken, NestedBlock, TradingAgentsError, UserNotFound
-from tradingagents_core.ports import AccountStore, AccountView, AccountWork, Blocks, UserReader, UserRepository
+from tradingagents_core.domain.api_keys import ApiKey, ApiKeyContent
+from tradingagents_core.domain.page import Page
+from tradingagents_core.domain.scopes import ALL_SCOPES
+from tradingagents_core.domain.sessions import RefreshToken, Session
+from tradingagents_core.errors import (
+    ApiKeyNotFound,
+    BlockFailed,
+    EmailTaken,
+    NestedBlock,
+    SessionNotFound,
+    TradingAgentsError,
+    UserNotFound,
+)
+from tradingagents_core.ports import (
+    AccountStore,
+    AccountView,
+    AccountWork,
+    ApiKeyReader,
+    ApiKeyRepository,
+    Blocks,
+    RefreshTokenRepository,
+    SessionReader,
+    SessionRepository,
+    UserReader,
+    UserRepository,
+)
 
 
 class Reader(UserReader):
@@ -39,10 +63,74 @@ class Reader(UserReader):
         return user
 
 
+class Sessions(SessionReader):
+    def __init__(self, store: "PlainAccountStore") -> None:
+        self.store = store
+
+    async def find(self, session_id: int) -> tuple[User, Session] | None:
+        for user_id, sessions in self.store.sessions.items():
+            if session_id in sessions:
+                return self.store.users[user_id], self.as_read(sessions[session_id])
+        return None
+
+    async def find_by_refresh_token(self, token_hash: str) -> Session | None:
+        for user_id, tokens in self.store.tokens.items():
+            if token_hash in tokens:
+                return self.as_read(self.store.sessions[user_id][tokens[token_hash].session_id])
+        return None
+
+    async def list(self, *, user_id: int, now: datetime, skip: int, limit: int) -> Page[Session]:
+        listed = [self.as_read(session) for session in self.listed(user_id) if self.is_live(session, now)]
+        return Page(items=listed[skip : skip + limit], total=len(listed), skip=skip, limit=limit)
+
+    def listed(self, user_id: int) -> Sequence[Session]:
+        return list(self.store.sessions.get(user_id, {}).values())
+
+    def is_live(self, session: Session, now: datetime) -> bool:
+        return session.is_live(now=now)
+
+    def as_read(self, session: Session) -> Session:
+        return session
+
+
+class Keys(ApiKeyReader):
+    def __init__(self, store: "PlainAccountStore") -> None:
+        self.store = store
+
+    async def find(self, api_key_id: int) -> ApiKey | None:
+        for api_keys in self.store.api_keys.values():
+            if api_key_id in api_keys:
+                return self.as_read(api_keys[api_key_id])
+        return None
+
+    async def find_by_hash(self, key_hash: str) -> tuple[User, ApiKey] | None:
+        for user_id, api_keys in self.store.api_keys.items():
+            for api_key in api_keys.values():
+                if api_key.key_hash == key_hash:
+                    return self.store.users[user_id], self.as_read(api_key)
+        return None
+
+    async def list(self, *, user_id: int, skip: int, limit: int) -> Page[ApiKey]:
+        listed = [self.as_read(api_key) for api_key in self.listed(user_id)]
+        return Page(items=listed[skip : skip + limit], total=len(listed), skip=skip, limit=limit)
+
+    def listed(self, user_id: int) -> Sequence[ApiKey]:
+        return list(self.store.api_keys.get(user_id, {}).values())
+
+    def as_read(self, api_key: ApiKey) -> ApiKey:
+        return api_key
+
+
 class Repository(UserRepository):
+    """The user of a block, and copies of all that belongs to the user."""
+
     def __init__(self, store: "PlainAccountStore", user: User) -> None:
         self.store = store
         self.user = user
+        self.sessions = dict(store.sessions.get(user.id, {}))
+        self.tokens = dict(store.tokens.get(user.id, {}))
+        self.api_keys = dict(store.api_keys.get(user.id, {}))
+        self.is_removed = False
         self.has_failed = False
 
     async def get(self, user_id: int) -> User:
@@ -58,6 +146,10 @@ class Repository(UserRepository):
             raise
         self.user = user
 
+    async def remove(self, user_id: int) -> None:
+        self.check_id(user_id)
+        self.is_removed = True
+
     def check(self) -> None:
         """Refuse to commit a block that has caught a refusal."""
         if self.has_failed:
@@ -68,27 +160,157 @@ class Repository(UserRepository):
             raise UserNotFound(user_id)
 
 
+class SessionsOfUser(SessionRepository):
+    def __init__(self, account: Repository) -> None:
+        self.account = account
+
+    async def get(self, session_id: int) -> Session:
+        if session_id not in self.account.sessions:
+            raise SessionNotFound(session_id)
+        return self.account.sessions[session_id]
+
+    async def add(self, *, at: datetime, expires_at: datetime) -> Session:
+        session = Session(
+            id=self.new_id(), user_id=self.account.user.id, created_at=at, last_used_at=at, expires_at=expires_at
+        )
+        self.account.sessions[session.id] = session
+        return session
+
+    async def replace(self, session: Session) -> None:
+        if session.user_id != self.account.user.id or session.id not in self.account.sessions:
+            raise SessionNotFound(session.id)
+        self.account.sessions[session.id] = session
+
+    async def remove(self, session_id: int) -> None:
+        await self.get(session_id)
+        self.end([session_id])
+
+    async def remove_all(self, *, but: int | None = None) -> int:
+        removed = [session_id for session_id in self.account.sessions if session_id != but]
+        self.end(removed)
+        return len(removed)
+
+    async def remove_expired(self, *, now: datetime) -> None:
+        self.end([session.id for session in self.account.sessions.values() if self.has_expired(session, now)])
+        for token in list(self.account.tokens.values()):
+            if self.has_expired(token, now):
+                del self.account.tokens[token.token_hash]
+
+    def has_expired(self, expiring: Session | RefreshToken, now: datetime) -> bool:
+        return expiring.expires_at <= now
+
+    def end(self, session_ids: Sequence[int]) -> None:
+        for session_id in session_ids:
+            del self.account.sessions[session_id]
+        for token in list(self.account.tokens.values()):
+            if token.session_id not in self.account.sessions:
+                del self.account.tokens[token.token_hash]
+
+    def new_id(self) -> int:
+        self.account.store.last_session_id += 1
+        return self.account.store.last_session_id
+
+
+class TokensOfUser(RefreshTokenRepository):
+    def __init__(self, account: Repository) -> None:
+        self.account = account
+
+    async def find(self, token_hash: str) -> RefreshToken | None:
+        return self.account.tokens.get(token_hash)
+
+    async def put(self, token: RefreshToken) -> None:
+        if token.session_id not in self.account.sessions:
+            raise SessionNotFound(token.session_id)
+        self.account.tokens[token.token_hash] = token
+
+
+class KeysOfUser(ApiKeyRepository):
+    def __init__(self, account: Repository) -> None:
+        self.account = account
+
+    async def get(self, api_key_id: int) -> ApiKey:
+        if api_key_id not in self.account.api_keys:
+            raise ApiKeyNotFound(api_key_id)
+        return self.account.api_keys[api_key_id]
+
+    async def count_live(self, *, now: datetime) -> int:
+        return sum(api_key.is_live(now=now) for api_key in self.account.api_keys.values())
+
+    async def add(self, content: ApiKeyContent, *, prefix: str, key_hash: str, at: datetime) -> ApiKey:
+        api_key = ApiKey(
+            id=self.new_id(),
+            user_id=self.account.user.id,
+            name=content.name,
+            scopes=content.scopes,
+            expires_at=content.expires_at,
+            prefix=prefix,
+            key_hash=key_hash,
+            created_at=at,
+        )
+        self.account.api_keys[api_key.id] = api_key
+        return api_key
+
+    async def replace(self, api_key: ApiKey) -> None:
+        if api_key.user_id != self.account.user.id or api_key.id not in self.account.api_keys:
+            raise ApiKeyNotFound(api_key.id)
+        self.account.api_keys[api_key.id] = api_key
+
+    async def remove(self, api_key_id: int) -> None:
+        await self.get(api_key_id)
+        del self.account.api_keys[api_key_id]
+
+    async def remove_expired(self, *, before: datetime) -> None:
+        for api_key in list(self.account.api_keys.values()):
+            if not api_key.is_live(now=before):
+                del self.account.api_keys[api_key.id]
+
+    def new_id(self) -> int:
+        self.account.store.last_api_key_id += 1
+        return self.account.store.last_api_key_id
+
+
 class PlainAccountStore(AccountStore):
-    """A store without faults: a dictionary of users. A block changes one of them."""
+    """A store without faults: dictionaries of users, and of what belongs to each user. A block changes one account."""
 
     reader: type[Reader] = Reader
+    session_reader: type[Sessions] = Sessions
+    api_key_reader: type[Keys] = Keys
     repository: type[Repository] = Repository
+    sessions_of_user: type[SessionsOfUser] = SessionsOfUser
+    tokens_of_user: type[TokensOfUser] = TokensOfUser
+    api_keys_of_user: type[KeysOfUser] = KeysOfUser
 
     def __init__(self) -> None:
         self.users: dict[int, User] = {}
+        self.sessions: dict[int, dict[int, Session]] = {}
+        self.tokens: dict[int, dict[str, RefreshToken]] = {}
+        self.api_keys: dict[int, dict[int, ApiKey]] = {}
         self.last_id = 0
+        self.last_session_id = 0
+        self.last_api_key_id = 0
         self.writing = asyncio.Lock()
         self.blocks = Blocks()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AccountView]:
-        yield AccountView(self.reader(self))
+        yield AccountView(
+            users=self.reader(self), sessions=self.session_reader(self), api_keys=self.api_key_reader(self)
+        )
 
     @asynccontextmanager
     async def write(self, user_id: int) -> AsyncIterator[AccountWork]:
         with self.blocks.entered():
             async with self.block(user_id) as repository:
-                yield AccountWork(repository)
+                yield self.work(repository)
+
+    def work(self, repository: Repository) -> AccountWork:
+        return AccountWork(
+            user_id=repository.user.id,
+            users=repository,
+            sessions=self.sessions_of_user(repository),
+            refresh_tokens=self.tokens_of_user(repository),
+            api_keys=self.api_keys_of_user(repository),
+        )
 
     @asynccontextmanager
     async def block(self, user_id: int) -> AsyncIterator[Repository]:
@@ -116,7 +338,18 @@ class PlainAccountStore(AccountStore):
         return self.repository(self, self.users[user_id])
 
     def keep(self, repository: Repository) -> None:
-        self.users[repository.user.id] = repository.user
+        user_id = repository.user.id
+        if repository.is_removed:
+            for kept in (self.users, self.sessions, self.tokens, self.api_keys):
+                self.forget(kept, user_id)
+            return
+        self.users[user_id] = repository.user
+        self.sessions[user_id] = repository.sessions
+        self.tokens[user_id] = repository.tokens
+        self.api_keys[user_id] = repository.api_keys
+
+    def forget(self, kept: dict[int, Any], user_id: int) -> None:
+        kept.pop(user_id, None)
 
     def check_email(self, email: str, *, user_id: int | None) -> None:
         if any(user.email == email and user.id != user_id for user in self.users.values()):
@@ -127,19 +360,29 @@ class PlainAccountStore(AccountStore):
         return self.last_id
 
 
+PARTS: dict[type[Any], str] = {
+    Reader: "reader",
+    Sessions: "session_reader",
+    Keys: "api_key_reader",
+    Repository: "repository",
+    SessionsOfUser: "sessions_of_user",
+    TokensOfUser: "tokens_of_user",
+    KeysOfUser: "api_keys_of_user",
+}
+"""The parts of a store, and the attributes of the store that name them."""
+
 FAULTS: dict[str, Fault] = {}
 """Every broken store, by the name of its fault."""
 
 
 def named_by(test: str, *, histories: bool = False) -> Callable[[type[Any]], type[Any]]:
-    """Note a reader, a repository or a store with a fault, and the test that has to fail."""
+    """Note a store with a fault, or a part of a store, and the test that has to fail."""
 
     def note(broken: type[Any]) -> type[Any]:
         store = broken
-        if issubclass(broken, Reader):
-            store = type(broken.__name__, (PlainAccountStore,), {"reader": broken})
-        elif issubclass(broken, Repository):
-            store = type(broken.__name__, (PlainAccountStore,), {"repository": broken})
+        for part, attribute in PARTS.items():
+            if issubclass(broken, part):
+                store = type(broken.__name__, (PlainAccountStore,), {attribute: broken})
         FAULTS[broken.__name__] = Fault(store, test, histories)
         return broken
 
@@ -644,7 +887,7 @@ class NestedBlocksOfUsersWait(PlainAccountStore):
     @asynccontextmanager
     async def write(self, user_id):
         async with self.block(user_id) as repository:
-            yield AccountWork(repository)
+            yield self.work(repository)
 
 
 @named_by("test_a_user_added_within_a_block_is_refused_and_spoils_nothing")
@@ -669,7 +912,7 @@ class ABlockOfAUserThatFailsStaysOpen(PlainAccountStore):
     async def write(self, user_id):
         leave = self.blocks.enter()
         async with self.block(user_id) as repository:
-            yield AccountWork(repository)
+            yield self.work(repository)
         leave()
 
 
@@ -728,6 +971,534 @@ class ConnectionsOfRefusedChangesOfUsersAreLost(StoreWithConnections):
         async with super().block(user_id) as work:
             yield work
         self.connections.release()
+
+
+# Removed users
+
+
+@named_by("test_a_removed_user_is_not_found", histories=True)
+class RemovingAUserDoesNothing(Repository):
+    async def remove(self, user_id):
+        self.check_id(user_id)
+
+
+@named_by("test_a_removed_users_email_is_free_again")
+class EmailsOfRemovedUsersStayTaken(PlainAccountStore):
+    def __init__(self):
+        super().__init__()
+        self.ever_taken = {}
+
+    def keep(self, repository):
+        super().keep(repository)
+        self.ever_taken[repository.user.email] = repository.user.id
+
+    def check_email(self, email, *, user_id):
+        super().check_email(email, user_id=user_id)
+        if self.ever_taken.get(email, user_id) not in (user_id, *self.users):
+            raise EmailTaken(email)
+
+
+@named_by("test_a_removed_users_id_is_never_given_again")
+class IdsOfRemovedUsersAreGivenAgain(PlainAccountStore):
+    def new_id(self):
+        return max(self.users, default=0) + 1
+
+
+@named_by("test_a_user_is_removed_with_all_sessions_and_api_keys", histories=True)
+class SessionsOfRemovedUsersStay(PlainAccountStore):
+    def forget(self, kept, user_id):
+        if kept is not self.sessions:
+            super().forget(kept, user_id)
+
+
+@named_by("test_a_user_is_removed_with_all_sessions_and_api_keys")
+class KeysOfRemovedUsersStay(PlainAccountStore):
+    def forget(self, kept, user_id):
+        if kept is not self.api_keys:
+            super().forget(kept, user_id)
+
+
+@named_by("test_a_user_is_removed_with_all_sessions_and_api_keys")
+class TheSessionsOfAllUsersEndWithOne(PlainAccountStore):
+    def forget(self, kept, user_id):
+        if kept is self.sessions:
+            self.sessions.clear()
+            self.tokens.clear()
+        super().forget(kept, user_id)
+
+
+@named_by("test_another_user_cannot_be_removed")
+class AnybodyIsRemoved(Repository):
+    async def remove(self, user_id):
+        if user_id == self.user.id:
+            await super().remove(user_id)
+        elif user_id not in self.store.users:
+            raise UserNotFound(user_id)
+        else:
+            del self.store.users[user_id]
+
+
+@named_by("test_an_exception_rolls_the_removal_of_a_user_back", histories=True)
+class ARemovalOfAUserIsNotRolledBack(Repository):
+    async def remove(self, user_id):
+        await super().remove(user_id)
+        self.store.keep(self)
+
+
+@named_by("test_a_block_that_waits_for_a_removed_user_is_not_entered")
+class TheUserIsLookedUpBeforeTheWait(PlainAccountStore):
+    @asynccontextmanager
+    async def block(self, user_id):
+        repository = self.repository_of(user_id)
+        async with self.writing:
+            repository = self.repository(self, self.users.get(user_id, repository.user))
+            yield repository
+            repository.check()
+            self.keep(repository)
+
+
+# Sessions
+
+
+@named_by("test_a_session_is_read_as_it_was_stored")
+class TimesOfSessionsAreKeptInMilliseconds(Sessions):
+    def as_read(self, session):
+        whole = session.expires_at.microsecond // 1000 * 1000
+        return replace(session, expires_at=session.expires_at.replace(microsecond=whole))
+
+
+class StoreThatRemembersUsers(PlainAccountStore):
+    """A store that remembers the first state of each user."""
+
+    def __init__(self):
+        super().__init__()
+        self.first_states = {}
+
+    async def add(self, *, email, password_hash, at):
+        user = await super().add(email=email, password_hash=password_hash, at=at)
+        self.first_states[user.id] = user
+        return user
+
+
+@named_by("test_a_session_is_found_with_the_present_state_of_its_user", histories=True)
+class SessionsRememberTheirUsers(StoreThatRemembersUsers):
+    class Remembering(Sessions):
+        async def find(self, session_id):
+            found = await super().find(session_id)
+            return found and (self.store.first_states[found[0].id], found[1])
+
+    session_reader = Remembering
+
+
+@named_by("test_an_unknown_id_finds_no_session")
+class AnUnknownIdFindsTheFirstSession(Sessions):
+    async def find(self, session_id):
+        found = await super().find(session_id)
+        return found or next(
+            (
+                (self.store.users[user_id], each)
+                for user_id, own in self.store.sessions.items()
+                for each in own.values()
+            ),
+            None,
+        )
+
+
+@named_by("test_a_session_is_found_also_where_it_has_expired")
+class AnExpiredSessionIsNotFound(Sessions):
+    async def find(self, session_id):
+        found = await super().find(session_id)
+        return found if found and found[1].expires_at > found[1].created_at else None
+
+
+@named_by("test_a_refresh_token_finds_its_own_session", histories=True)
+class ARefreshTokenFindsTheNewestSession(Sessions):
+    async def find_by_refresh_token(self, token_hash):
+        found = await super().find_by_refresh_token(token_hash)
+        return found and self.store.sessions[found.user_id][max(self.store.sessions[found.user_id])]
+
+
+@named_by("test_an_unknown_hash_finds_no_session")
+class AnUnknownHashFindsASession(Sessions):
+    async def find_by_refresh_token(self, token_hash):
+        found = await super().find_by_refresh_token(token_hash)
+        return found or next((each for own in self.store.sessions.values() for each in own.values()), None)
+
+
+@named_by("test_sessions_are_listed_oldest_first")
+class SessionsAreListedByTheirExpiry(Sessions):
+    def listed(self, user_id):
+        return sorted(super().listed(user_id), key=lambda session: session.expires_at)
+
+
+@named_by("test_only_sessions_that_are_live_are_listed", histories=True)
+class ExpiredSessionsAreListed(Sessions):
+    def is_live(self, session, now):
+        return True
+
+
+@named_by("test_only_sessions_that_are_live_are_listed")
+class SessionsAreListedAMomentTooLong(Sessions):
+    def is_live(self, session, now):
+        return session.expires_at >= now
+
+
+@named_by("test_only_sessions_of_the_user_are_listed", histories=True)
+class SessionsOfAllUsersAreListed(Sessions):
+    def listed(self, user_id):
+        return [each for own in self.store.sessions.values() for each in own.values()]
+
+
+@named_by("test_a_page_of_sessions_has_the_total_of_the_whole_list")
+class TheTotalOfSessionsCountsThePage(Sessions):
+    async def list(self, *, user_id, now, skip, limit):
+        page = await super().list(user_id=user_id, now=now, skip=skip, limit=limit)
+        return replace(page, total=len(page.items))
+
+
+@named_by("test_an_integer_that_is_no_user_has_no_sessions")
+class ListingSessionsOfNobodyIsAnError(Sessions):
+    def listed(self, user_id):
+        user_id.to_bytes(8, signed=True)
+        return super().listed(user_id)
+
+
+@named_by("test_a_new_session_was_created_and_used_at_the_given_time")
+class NewSessionsWereUsedAtTheirExpiry(SessionsOfUser):
+    async def add(self, *, at, expires_at):
+        session = await super().add(at=at, expires_at=expires_at)
+        self.account.sessions[session.id] = replace(session, last_used_at=expires_at)
+        return self.account.sessions[session.id]
+
+
+@named_by("test_a_new_sessions_id_is_greater_than_every_earlier_one", histories=True)
+class IdsOfEndedSessionsAreGivenAgain(SessionsOfUser):
+    def new_id(self):
+        return max((each for own in self.account.store.sessions.values() for each in own), default=0) + 1
+
+
+@named_by("test_a_replaced_session_is_read_as_it_was_stored")
+class TheExpiryOfASessionStays(SessionsOfUser):
+    async def replace(self, session):
+        before = await self.get(session.id)
+        await super().replace(replace(session, expires_at=before.expires_at))
+
+
+@named_by("test_a_session_of_another_user_cannot_be_replaced", histories=True)
+class ASessionChangesItsUser(SessionsOfUser):
+    async def replace(self, session):
+        await super().replace(replace(session, user_id=self.account.user.id))
+
+
+@named_by("test_a_block_reads_no_session_of_another_user")
+class ABlockReadsAnybodysSession(SessionsOfUser):
+    async def get(self, session_id):
+        for user_id, own in self.account.store.sessions.items():
+            if session_id in own and user_id != self.account.user.id:
+                return own[session_id]
+        return await super().get(session_id)
+
+
+@named_by("test_a_block_sees_its_own_sessions_and_readers_do_not")
+class ABlockReadsTheSessionsBeforeIt(SessionsOfUser):
+    async def get(self, session_id):
+        before = self.account.store.sessions.get(self.account.user.id, {})
+        return before[session_id] if session_id in before else await super().get(session_id)
+
+
+@named_by("test_a_block_may_catch_that_a_session_does_not_exist", histories=True)
+class AMissingSessionSpoilsABlock(SessionsOfUser):
+    async def get(self, session_id):
+        self.account.has_failed |= session_id not in self.account.sessions
+        return await super().get(session_id)
+
+
+@named_by("test_an_exception_rolls_the_sessions_of_a_block_back", histories=True)
+class SessionsAreNotRolledBack(PlainAccountStore):
+    def repository_of(self, user_id):
+        repository = super().repository_of(user_id)
+        repository.sessions = self.sessions.setdefault(user_id, {})
+        return repository
+
+
+@named_by("test_a_session_is_removed_with_its_refresh_tokens")
+class RefreshTokensOutliveTheirSession(PlainAccountStore):
+    class Lasting(SessionsOfUser):
+        def end(self, session_ids):
+            tokens = dict(self.account.tokens)
+            super().end(session_ids)
+            self.account.tokens = tokens
+
+    class Unchecked(Sessions):
+        async def find_by_refresh_token(self, token_hash):
+            for tokens in self.store.tokens.values():
+                if token_hash in tokens:
+                    found = await self.find(tokens[token_hash].session_id)
+                    return found and found[1]
+            return None
+
+    sessions_of_user = Lasting
+    session_reader = Unchecked
+
+
+@named_by("test_a_session_of_another_user_cannot_be_removed")
+class AnybodysSessionIsRemoved(SessionsOfUser):
+    async def remove(self, session_id):
+        for user_id, own in self.account.store.sessions.items():
+            if session_id in own and user_id != self.account.user.id:
+                del own[session_id]
+                return
+        await super().remove(session_id)
+
+
+@named_by("test_all_sessions_of_a_user_are_removed_but_one")
+class NoSessionIsSpared(SessionsOfUser):
+    async def remove_all(self, *, but=None):
+        return await super().remove_all()
+
+
+@named_by("test_all_sessions_of_a_user_are_removed_but_one")
+class TheSparedSessionIsCountedAsRemoved(SessionsOfUser):
+    async def remove_all(self, *, but=None):
+        return await super().remove_all(but=but) + (but in self.account.sessions)
+
+
+@named_by("test_all_sessions_of_a_user_are_removed_where_none_has_the_id")
+class OnlyLiveSessionsAreRemoved(SessionsOfUser):
+    async def remove_all(self, *, but=None):
+        live = [each.id for each in self.account.sessions.values() if each.expires_at > each.last_used_at]
+        removed = [session_id for session_id in live if session_id != but]
+        self.end(removed)
+        return len(removed)
+
+
+@named_by("test_expired_sessions_are_removed_with_their_refresh_tokens")
+class ExpiredSessionsAreRemovedAMomentTooLate(SessionsOfUser):
+    def has_expired(self, expiring, now):
+        return expiring.expires_at < now
+
+
+@named_by("test_expired_refresh_tokens_of_a_live_session_are_removed")
+class ExpiredRefreshTokensStayWithTheirSession(SessionsOfUser):
+    def has_expired(self, expiring, now):
+        return isinstance(expiring, Session) and super().has_expired(expiring, now)
+
+
+@named_by("test_a_refresh_token_is_read_as_it_was_stored")
+class UsesOfRefreshTokensAreForgotten(TokensOfUser):
+    async def put(self, token):
+        await super().put(replace(token, used_at=None))
+
+
+@named_by("test_a_refresh_token_takes_the_place_of_its_earlier_state")
+class TheFirstStateOfARefreshTokenStays(TokensOfUser):
+    async def put(self, token):
+        if token.token_hash not in self.account.tokens or token.session_id not in self.account.sessions:
+            await super().put(token)
+
+
+@named_by("test_a_refresh_token_needs_a_session_of_the_user", histories=True)
+class RefreshTokensOfMissingSessionsAreIgnored(TokensOfUser):
+    async def put(self, token):
+        if token.session_id in self.account.sessions:
+            await super().put(token)
+
+
+# API keys
+
+
+@named_by("test_an_api_key_is_read_as_it_was_stored")
+class NamesOfKeysAreCut(Keys):
+    def as_read(self, api_key):
+        return replace(api_key, name=api_key.name[:50])
+
+
+@named_by("test_an_api_key_is_read_as_it_was_stored", histories=True)
+class EveryKeyHasAllScopes(Keys):
+    def as_read(self, api_key):
+        return replace(api_key, scopes=ALL_SCOPES)
+
+
+@named_by("test_an_api_key_is_found_with_the_present_state_of_its_user")
+class KeysRememberTheirUsers(StoreThatRemembersUsers):
+    class Remembering(Keys):
+        async def find_by_hash(self, key_hash):
+            found = await super().find_by_hash(key_hash)
+            return found and (self.store.first_states[found[0].id], found[1])
+
+    api_key_reader = Remembering
+
+
+@named_by("test_an_unknown_id_finds_no_api_key")
+class AnUnknownKeyIsAnError(Keys):
+    async def find(self, api_key_id):
+        found = await super().find(api_key_id)
+        if found is None:
+            raise ApiKeyNotFound(api_key_id)
+        return found
+
+
+@named_by("test_an_unknown_hash_finds_no_api_key")
+class AnUnknownHashFindsAKey(Keys):
+    async def find_by_hash(self, key_hash):
+        found = await super().find_by_hash(key_hash)
+        return found or next(
+            (
+                (self.store.users[user_id], each)
+                for user_id, own in self.store.api_keys.items()
+                for each in own.values()
+            ),
+            None,
+        )
+
+
+@named_by("test_an_api_key_is_found_also_where_it_has_expired")
+class AnExpiredKeyIsNotFound(Keys):
+    async def find_by_hash(self, key_hash):
+        found = await super().find_by_hash(key_hash)
+        return found if found and found[1].is_live(now=found[1].created_at) else None
+
+
+@named_by("test_api_keys_are_listed_oldest_first")
+class KeysAreListedByName(Keys):
+    def listed(self, user_id):
+        return sorted(super().listed(user_id), key=lambda api_key: api_key.name)
+
+
+@named_by("test_only_api_keys_of_the_user_are_listed", histories=True)
+class KeysOfAllUsersAreListed(Keys):
+    def listed(self, user_id):
+        return [each for own in self.store.api_keys.values() for each in own.values()]
+
+
+@named_by("test_a_page_of_api_keys_has_the_total_of_the_whole_list")
+class TheTotalOfKeysCountsThePage(Keys):
+    async def list(self, *, user_id, skip, limit):
+        page = await super().list(user_id=user_id, skip=skip, limit=limit)
+        return replace(page, total=len(page.items))
+
+
+@named_by("test_an_integer_that_is_no_user_has_no_api_keys")
+class ListingKeysOfNobodyIsAnError(Keys):
+    def listed(self, user_id):
+        user_id.to_bytes(8, signed=True)
+        return super().listed(user_id)
+
+
+@named_by("test_a_new_api_key_was_created_at_the_given_time_and_never_used")
+class NewKeysWereUsedAtOnce(KeysOfUser):
+    async def add(self, content, *, prefix, key_hash, at):
+        api_key = await super().add(content, prefix=prefix, key_hash=key_hash, at=at)
+        self.account.api_keys[api_key.id] = api_key.used(at=at)
+        return self.account.api_keys[api_key.id]
+
+
+@named_by("test_a_new_api_keys_id_is_greater_than_every_earlier_one", histories=True)
+class IdsOfRevokedKeysAreGivenAgain(KeysOfUser):
+    def new_id(self):
+        return max((each for own in self.account.store.api_keys.values() for each in own), default=0) + 1
+
+
+@named_by("test_several_api_keys_may_have_one_name_and_beginning")
+class KeysAreKeptByTheirBeginning(KeysOfUser):
+    async def add(self, content, *, prefix, key_hash, at):
+        for other in list(self.account.api_keys.values()):
+            if (other.name, other.prefix) == (content.name, prefix):
+                del self.account.api_keys[other.id]
+        return await super().add(content, prefix=prefix, key_hash=key_hash, at=at)
+
+
+@named_by("test_a_replaced_api_key_is_read_as_it_was_stored")
+class UsesOfKeysAreForgotten(KeysOfUser):
+    async def replace(self, api_key):
+        await super().replace(replace(api_key, last_used_at=None))
+
+
+@named_by("test_an_api_key_of_another_user_cannot_be_replaced")
+class AKeyChangesItsUser(KeysOfUser):
+    async def replace(self, api_key):
+        await super().replace(replace(api_key, user_id=self.account.user.id))
+
+
+@named_by("test_a_block_reads_no_api_key_of_another_user")
+class ABlockReadsAnybodysKey(KeysOfUser):
+    async def get(self, api_key_id):
+        for user_id, own in self.account.store.api_keys.items():
+            if api_key_id in own and user_id != self.account.user.id:
+                return own[api_key_id]
+        return await super().get(api_key_id)
+
+
+@named_by("test_a_block_sees_its_own_api_keys_and_readers_do_not")
+class ABlockCountsTheKeysBeforeIt(KeysOfUser):
+    async def count_live(self, *, now):
+        before = self.account.store.api_keys.get(self.account.user.id, {})
+        return sum(api_key.is_live(now=now) for api_key in before.values())
+
+
+@named_by("test_a_block_may_catch_that_an_api_key_does_not_exist")
+class AMissingKeySpoilsABlock(KeysOfUser):
+    async def get(self, api_key_id):
+        self.account.has_failed |= api_key_id not in self.account.api_keys
+        return await super().get(api_key_id)
+
+
+@named_by("test_an_exception_rolls_the_api_keys_of_a_block_back", histories=True)
+class KeysAreNotRolledBack(PlainAccountStore):
+    def repository_of(self, user_id):
+        repository = super().repository_of(user_id)
+        repository.api_keys = self.api_keys.setdefault(user_id, {})
+        return repository
+
+
+@named_by("test_a_removed_api_key_is_not_found")
+class RevokedKeysAreFound(PlainAccountStore):
+    class Lasting(Keys):
+        async def find_by_hash(self, key_hash):
+            return await super().find_by_hash(key_hash) or self.store.ever_added.get(key_hash)
+
+        async def find(self, api_key_id):
+            found = await super().find(api_key_id)
+            for user, api_key in self.store.ever_added.values():
+                if found is None and api_key.id == api_key_id and user.id in self.store.users:
+                    return api_key
+            return found
+
+    api_key_reader = Lasting
+
+    def __init__(self):
+        super().__init__()
+        self.ever_added = {}
+
+    def keep(self, repository):
+        super().keep(repository)
+        self.ever_added |= {each.key_hash: (repository.user, each) for each in repository.api_keys.values()}
+
+
+@named_by("test_an_api_key_of_another_user_cannot_be_removed")
+class AnybodysKeyIsRemoved(KeysOfUser):
+    async def remove(self, api_key_id):
+        for user_id, own in self.account.store.api_keys.items():
+            if api_key_id in own and user_id != self.account.user.id:
+                del own[api_key_id]
+                return
+        await super().remove(api_key_id)
+
+
+@named_by("test_live_api_keys_are_counted")
+class KeysThatNeverExpireAreNotCounted(KeysOfUser):
+    async def count_live(self, *, now):
+        expiring = [api_key for api_key in self.account.api_keys.values() if api_key.expires_at is not None]
+        return sum(api_key.is_live(now=now) for api_key in expiring)
+
+
+@named_by("test_expired_api_keys_are_removed")
+class KeysThatNeverExpireAreRemoved(KeysOfUser):
+    async def remove_expired(self, *, before):
+        for api_key in list(self.account.api_keys.values()):
+            if api_key.expires_at is None:
+                del self.account.api_keys[api_key.id]
+        await super().remove_expired(before=before)
 
 
 def contract_of(store: type[PlainAccountStore]) -> type[AccountStoreContract]:

@@ -28,7 +28,7 @@ FAULTS: dict[str, Fault] = {}
 
 
 class PlainTokenService(TokenService):
-    """A token service without faults: signs a user, two times and an id."""
+    """A token service without faults: signs a user, a session, two times and an id."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
@@ -37,20 +37,22 @@ class PlainTokenService(TokenService):
     def lifetime(self) -> timedelta:
         return LIFETIME
 
-    def issue(self, *, user_id: int) -> str:
+    def issue(self, *, user_id: int, session_id: int) -> str:
         issued_at = self.clock()
-        return self.signed(f"{user_id}.{self.text(issued_at)}.{self.text(issued_at + LIFETIME)}.{self.new_id()}")
+        times = f"{self.text(issued_at)}.{self.text(issued_at + LIFETIME)}"
+        return self.signed(f"{user_id}.{session_id}.{times}.{self.new_id()}")
 
     def verify(self, token: str) -> TokenClaims:
         content, _, signature = token.rpartition(".")
         if not token.isascii() or not hmac.compare_digest(signature, self.signature(content)):
             raise InvalidToken
-        user_id, issued_at, expires_at, token_id = content.split(".")
+        user_id, session_id, issued_at, expires_at, token_id = content.split(".")
         if self.is_over(self.time(expires_at)):
             raise InvalidToken
         return TokenClaims(
             token_id=token_id,
             user_id=int(user_id),
+            session_id=int(session_id),
             issued_at=self.time(issued_at),
             expires_at=self.time(expires_at),
         )
@@ -204,7 +206,7 @@ class TimesOfTokensLoseTheirZone(PlainTokenService):
         )
 
 
-@named_by("test_tokens_of_one_user_and_one_moment_differ")
+@named_by("test_tokens_of_one_session_and_one_moment_differ")
 class ATokenIsIssuedTwice(PlainTokenService):
     def new_id(self):
         return "0"
@@ -217,21 +219,38 @@ class TokensOfOneUserShareAnId(PlainTokenService):
         return TokenClaims(
             token_id=str(claims.user_id),
             user_id=claims.user_id,
+            session_id=claims.session_id,
             issued_at=claims.issued_at,
             expires_at=claims.expires_at,
         )
 
 
-@named_by("test_a_token_says_for_whom_it_was_issued")
+@named_by("test_a_token_says_for_which_user_and_session_it_was_issued")
 class IdsAreKeptAsFloats(PlainTokenService):
-    def issue(self, *, user_id):
-        return super().issue(user_id=int(float(user_id)))
+    def issue(self, *, user_id, session_id):
+        return super().issue(user_id=int(float(user_id)), session_id=session_id)
+
+
+@named_by("test_a_token_says_for_which_user_and_session_it_was_issued")
+class SessionsAreKeptIn32Bits(PlainTokenService):
+    def issue(self, *, user_id, session_id):
+        return super().issue(user_id=user_id, session_id=session_id % 2**32 or 1)
+
+
+@named_by("test_tokens_of_two_sessions_of_one_user_say_each_its_own_session")
+class AllTokensOfAUserAreOfOneSession(PlainTokenService):
+    def __init__(self, clock):
+        super().__init__(clock)
+        self.sessions = {}
+
+    def issue(self, *, user_id, session_id):
+        return super().issue(user_id=user_id, session_id=self.sessions.setdefault(user_id, session_id))
 
 
 @named_by("test_a_token_is_ascii")
 class TokensAreNotAscii(PlainTokenService):
-    def issue(self, *, user_id):
-        return "é" + super().issue(user_id=user_id)
+    def issue(self, *, user_id, session_id):
+        return "é" + super().issue(user_id=user_id, session_id=session_id)
 
     def verify(self, token):
         if not token.startswith("é"):

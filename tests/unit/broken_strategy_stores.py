@@ -87,6 +87,9 @@ class Repository(StrategyRepository):
             raise StrategyNotFound(strategy_id)
         del self.owned[strategy_id]
 
+    async def remove_all(self) -> None:
+        self.owned.clear()
+
     def check(self) -> None:
         """Refuse to commit a block that has caught a refusal."""
         if self.has_failed:
@@ -622,6 +625,48 @@ class ReplacingCreatesAStrategy(Repository):
         await super().replace(strategy)
 
 
+@named_by("test_all_strategies_of_an_owner_are_removed_at_once", histories=True)
+class OneStrategyIsRemovedInsteadOfAll(Repository):
+    async def remove_all(self):
+        if self.owned:
+            del self.owned[next(iter(self.owned))]
+
+
+@named_by("test_all_strategies_of_an_owner_are_removed_at_once", histories=True)
+class TheStrategiesOfAllOwnersAreRemoved(Repository):
+    async def remove_all(self):
+        await super().remove_all()
+        self.store.owners.clear()
+
+
+@named_by("test_the_names_of_strategies_that_were_removed_at_once_are_free_again", histories=True)
+class NamesThatWereRemovedAtOnceStayTaken(Repository):
+    async def remove_all(self):
+        names = {strategy.name for strategy in self.owned.values()}
+        vars(self.store).setdefault("removed", {}).setdefault(self.owner_id, set()).update(names)
+        await super().remove_all()
+
+    def check_name(self, name, *, strategy_id):
+        super().check_name(name, strategy_id=strategy_id)
+        if name in vars(self.store).get("removed", {}).get(self.owner_id, ()):
+            raise StrategyNameTaken(name)
+
+
+@named_by("test_the_ids_of_strategies_that_were_removed_at_once_are_never_given_again", histories=True)
+class IdsBeginAnewAfterAllWereRemoved(Repository):
+    async def remove_all(self):
+        await super().remove_all()
+        self.store.last_id = 0
+
+
+@named_by("test_an_owner_without_strategies_has_none_to_remove", histories=True)
+class AnOwnerWithoutStrategiesCannotRemoveAll(Repository):
+    async def remove_all(self):
+        if not self.owned:
+            raise StrategyNotFound(0)
+        await super().remove_all()
+
+
 @named_by("test_replacing_a_strategy_that_was_removed_creates_none")
 class ReplacingBringsBackARemovedStrategy(Repository):
     async def remove(self, strategy_id):
@@ -839,10 +884,10 @@ class ACancelledBlockStaysLocked(PlainStrategyStore):
         await asyncio.sleep(0)
         try:
             yield repository
+            repository.check()
         except Exception:
             row.release()
             raise
-        repository.check()
         self.keep(repository)
         row.release()
 

@@ -1,74 +1,54 @@
-"""Random histories of users."""
+"""Random histories of users, their sessions and their API keys."""
 
 import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Self, TypeAlias
+from typing import Final, cast
 
 from hypothesis import strategies as st
 
-from tradingagents_conformance.examples import CREATED, FOREIGN_IDS, Row, exact, is_nearly, refused, says
+from tradingagents_conformance.examples import CREATED, FOREIGN_IDS, MOMENT, Row, exact, is_nearly, refused, says
+from tradingagents_conformance.histories.account_model import AccountBlock, AccountModel, AccountStep, Seen, arguments
+from tradingagents_conformance.histories.api_keys import API_KEY_STEPS, AddApiKey
 from tradingagents_conformance.histories.blocks import (
     CUTS,
     TURNS,
-    Block,
     Cut,
-    Model,
     Overlap,
     Overlapping,
-    Step,
     after_turns,
     overlapping,
-    picked,
     possible,
 )
 from tradingagents_conformance.histories.exploration import Exploration
 from tradingagents_conformance.histories.history import READS_MEANWHILE, History, operation
 from tradingagents_conformance.histories.promises import BlockPromises, keeping, promise
+from tradingagents_conformance.histories.sessions import (
+    SESSION_STEPS,
+    TOKENS,
+    OpenSession,
+    PutToken,
+    moments,
+    token_hash,
+)
 from tradingagents_conformance.opening import OpenAccountStore
 from tradingagents_core.domain.accounts import User
+from tradingagents_core.domain.scopes import ALL_SCOPES
 from tradingagents_core.errors import EmailTaken, TradingAgentsError, UserNotFound
-from tradingagents_core.ports import AccountStore, AccountWork, UserReader, UserRepository
+from tradingagents_core.ports import (
+    AccountStore,
+    AccountView,
+    AccountWork,
+    ApiKeyReader,
+    SessionReader,
+    UserReader,
+    UserRepository,
+)
 
 
-@dataclass
-class AccountModel(Model):
-    """The users that a store should contain."""
-
-    users: dict[int, Row] = field(default_factory=dict)
-
-    def user_id(self, pick: int) -> int:
-        """The id of a user; for a negative pick, an id that no user has."""
-        return picked(pick, sorted(self.users))
-
-    def email_is_taken(self, email: str, *, by_another_than: int | None = None) -> bool:
-        """Whether a user has this e-mail."""
-        return any(row["email"] == email and row["id"] != by_another_than for row in self.users.values())
-
-    def add(self, row: Row) -> None:
-        """Add a new user."""
-        with keeping(promise(AccountStore.add_user, "no other user ever had this id")):
-            assert row["id"] not in self.users, f"the id {row['id']} was used before"
-        with keeping(promise(AccountStore.add_user, "EmailTaken")):
-            assert not self.email_is_taken(row["email"]), "two users have one e-mail"
-        self.users[row["id"]] = row
-
-    def seen(self, row_id: int) -> dict[str, str]:
-        return exact(self.users[row_id])
-
-    def take_over(self, later: Self, row_id: int) -> None:
-        self.users[row_id] = later.users[row_id]
-
-    def state(self) -> str:
-        return repr([exact(self.users[key] | {"id": number}) for number, key in enumerate(sorted(self.users))])
-
-
-AccountBlock: TypeAlias = Block[AccountWork, AccountModel]
-
-
-class AccountStep(Step[AccountWork, AccountModel]):
+class UserStep(AccountStep):
     """An operation on a user."""
 
     port = UserRepository
@@ -79,7 +59,7 @@ def _chosen(user: int | None, block: AccountBlock) -> int:
 
 
 @dataclass(frozen=True)
-class ReadUser(AccountStep):
+class ReadUser(UserStep):
     """Read a user: the user of the block for None, otherwise another one, which is refused."""
 
     user: int | None
@@ -101,7 +81,7 @@ class ReadUser(AccountStep):
 
 
 @dataclass(frozen=True)
-class ChangeUser(AccountStep):
+class ChangeUser(UserStep):
     """Change a user: the user of the block for None, otherwise another one, which is refused."""
 
     user: int | None
@@ -110,7 +90,7 @@ class ChangeUser(AccountStep):
     method = "replace"
 
     def text(self, block: AccountBlock) -> str:
-        return f"replace({_arguments(self._changed(block))})"
+        return f"replace({arguments(self._changed(block))})"
 
     def reasons(self, block: AccountBlock) -> Sequence[TradingAgentsError]:
         changed = self._changed(block)
@@ -132,8 +112,26 @@ class ChangeUser(AccountStep):
         return block.model.users.get(user_id, block.model.users[block.row_id]) | {"id": user_id} | self.changes
 
 
-def _arguments(row: Row) -> str:
-    return ", ".join(f"{name}={value}" for name, value in exact(row).items())
+@dataclass(frozen=True)
+class RemoveUser(UserStep):
+    """Remove the user of the block for None, otherwise another one, which is refused. The last step of a block."""
+
+    user: int | None
+
+    method = "remove"
+
+    def text(self, block: AccountBlock) -> str:
+        return f"remove({_chosen(self.user, block)})"
+
+    def reasons(self, block: AccountBlock) -> Sequence[TradingAgentsError]:
+        user_id = _chosen(self.user, block)
+        return [] if user_id == block.row_id else [UserNotFound(user_id)]
+
+    async def ask(self, block: AccountBlock) -> None:
+        await block.work.users.remove(_chosen(self.user, block))
+
+    def note(self, block: AccountBlock, answer: None) -> None:
+        block.model.remove_user(block.row_id)
 
 
 @dataclass(frozen=True)
@@ -165,6 +163,12 @@ EMAILS: Final = tuple(f"{name}@example.com" for name in ("ann", "bob", "cid", "d
 
 _FIRST_USERS: Final = [NewUser(email, CREATED) for email in EMAILS[:2]]
 
+_FIRST_STEPS: Final[Sequence[AccountStep]] = [
+    OpenSession(at=CREATED, expires_at=CREATED + timedelta(seconds=3)),
+    PutToken(number=0, session=0, expires_at=CREATED + timedelta(seconds=2), used_at=None),
+    AddApiKey(content={"name": "bot", "scopes": ALL_SCOPES, "expires_at": None}, at=CREATED),
+]
+
 _users = st.sampled_from((0, 0, 0, 1, 1, 2))
 _users_and_nobody = st.sampled_from((0, 0, 0, 1, 1, 2, 0, 1, -1, -6))
 _own_and_others = st.sampled_from((*[None] * 8, 0, 1, -1))
@@ -191,11 +195,42 @@ _changes_but_of_emails: st.SearchStrategy[AccountStep] = st.builds(
         {"updated_at": _moments}, optional={"password_hash": _hashes, "is_active": st.booleans()}
     ),
 )
-_steps = st.lists(st.one_of(_changes, _changes, _reads), min_size=1, max_size=5)
+_steps_of_users = st.one_of(_changes, _changes, _reads)
+_removals: st.SearchStrategy[AccountStep] = st.builds(RemoveUser, user=_own_and_others)
+_steps = st.builds(
+    lambda steps, last: [*steps, *last],
+    st.one_of(
+        st.lists(_steps_of_users, min_size=1, max_size=5),
+        st.lists(SESSION_STEPS, min_size=1, max_size=5),
+        st.lists(_steps_of_users | SESSION_STEPS | API_KEY_STEPS, min_size=1, max_size=5),
+        st.lists(API_KEY_STEPS, min_size=1, max_size=5),
+    ),
+    # Seldom, so that histories have users. Nothing follows a removal in its block.
+    st.integers(0, 9).flatmap(lambda number: st.just([]) if number else st.tuples(_removals)),
+)
+
+
+@dataclass(frozen=True)
+class PageRequest:
+    """The arguments for reading a page of a user's sessions or API keys."""
+
+    user: int
+    """A pick among the users; a negative pick is an integer that is no user."""
+    now: datetime
+    skip: int
+    limit: int
+
+
+_pages = st.builds(PageRequest, user=_users_and_nobody, now=moments, skip=st.integers(0, 3), limit=st.integers(1, 3))
+_BEFORE_ALL: Final = CREATED - MOMENT
+"""A time at which no session has expired."""
 
 
 class AccountHistory(History[AccountStore, AccountWork, AccountModel]):
-    """Random blocks of a few users, and users who are added between and beside the blocks."""
+    """Random blocks of a few users, and users who are added between and beside the blocks.
+
+    Expiry follows the times in the calls, whatever the time is: that of one call may be earlier than that of the last.
+    """
 
     promises = BlockPromises.of(AccountStore, UserReader, UserRepository)
 
@@ -204,6 +239,8 @@ class AccountHistory(History[AccountStore, AccountWork, AccountModel]):
 
     async def fill(self) -> None:
         await self._add(_FIRST_USERS)
+        for user_id in sorted(self.model.users):
+            await self.keep(user_id, _FIRST_STEPS)
 
     def write(self, row_id: int) -> AbstractAsyncContextManager[AccountWork]:
         return self.store.write(row_id)
@@ -219,32 +256,40 @@ class AccountHistory(History[AccountStore, AccountWork, AccountModel]):
             with keeping(promise(UserReader.list, "oldest first")):
                 assert ids == sorted(ids), "the users are not listed in the order of their ids"
         assert [exact(user) for user in listed] == [exact(model.users[user_id]) for user_id in sorted(model.users)]
+        async with self.store.read() as view:
+            for user_id in model.user_ids:
+                await _compare_pages(view, model, user_id, now=_BEFORE_ALL)
+            await _compare_tokens(view, model)
 
-    async def keep_blocks(self, blocks: list[tuple[int, list[AccountStep]]]) -> None:
+    async def keep_blocks(self, blocks: list[tuple[int, list[AccountStep]]], page: PageRequest) -> None:
         """A normal end commits a block, unless its user does not exist or one of its steps is refused."""
         for user, steps in blocks:
             user_id = self.model.user_id(user)
             await (self.keep(user_id, steps) if user_id in self.model.users else self._open_block_of_nobody(user_id))
-        await self._find()
+        await self._find(page)
 
     async def leave_a_block_with_an_exception(self, user: int, steps: list[AccountStep]) -> None:
         """An exception rolls a block back."""
-        await self.fail(self.model.user_id(user), steps)
+        if self.model.users:
+            await self.fail(self.model.user_id(user), steps)
 
     async def catch_refusals(self, user: int, steps: list[AccountStep]) -> None:
         """A block that catches the error of a refused change keeps nothing."""
-        await self.catch(self.model.user_id(user), steps)
+        if self.model.users:
+            await self.catch(self.model.user_id(user), steps)
 
     async def cancel_a_block(self, user: int, steps: list[AccountStep], cut: Cut) -> None:
         """A block whose caller is cancelled commits everything or nothing."""
-        await self.cancel(self.model.user_id(user), steps, cut)
+        if self.model.users:
+            await self.cancel(self.model.user_id(user), steps, cut)
 
     async def overlap_blocks(self, blocks: list[Overlapping[AccountWork, AccountModel]], new: list[NewUser]) -> None:
         """Blocks of one user run one after another while users are added; readers see only committed data."""
         overlap = Overlap(self.model, self.model.users)
-        of_users = [(self.model.user_id(block.row), block) for block in blocks]
+        of_users = [(self.model.user_id(block.row), block) for block in blocks if self.model.users]
         refused_emails: list[str] = []
-        adding = [self._add_beside(each, max(self.model.users), refused_emails) for each in new]
+        newest = max(self.model.user_ids)
+        adding = [self._add_beside(each, newest, refused_emails) for each in new]
         await self.overlap(overlap, of_users, self._read_meanwhile(overlap, new), *adding)
         for email in refused_emails:
             with keeping(promise(AccountStore.add_user, "EmailTaken")):
@@ -270,7 +315,7 @@ class AccountHistory(History[AccountStore, AccountWork, AccountModel]):
                 with refused(EmailTaken(each.email)):
                     await self._ask_to_add(each)
             else:
-                self._note(each, await self._ask_to_add(each), newest=max(self.model.users, default=None))
+                self._note(each, await self._ask_to_add(each), newest=max(self.model.user_ids, default=None))
 
     async def _ask_to_add(self, new: NewUser) -> User:
         self.events.append(
@@ -308,8 +353,8 @@ class AccountHistory(History[AccountStore, AccountWork, AccountModel]):
             return
         async with self.store.read() as view:
             found = await view.users.find_by_email(new.email)
-        if found is not None and found.id not in self.model.users:
-            self._note(new, found, newest=max(self.model.users))
+        if found is not None and found.id not in self.model.user_ids:
+            self._note(new, found, newest=max(self.model.user_ids))
 
     async def _open_block_of_nobody(self, user_id: int) -> None:
         self.events.append(f"write({user_id})")
@@ -318,8 +363,8 @@ class AccountHistory(History[AccountStore, AccountWork, AccountModel]):
             async with self.store.write(user_id):
                 raise AssertionError("a block of a user who does not exist was entered")
 
-    async def _find(self) -> None:
-        """Check that each user is found by id and by e-mail, and that other ids and e-mails find none."""
+    async def _find(self, page: PageRequest) -> None:
+        """Check that all is found by ids, e-mails and hashes, and that other ids, e-mails and hashes find nothing."""
         self.events.append("read(): find and find_by_email")
         self.promise = promise(UserReader.find)
         async with self.store.read() as view:
@@ -333,33 +378,133 @@ class AccountHistory(History[AccountStore, AccountWork, AccountModel]):
             self.promise = promise(UserReader.find_by_email)
             for email in EMAILS:
                 assert self.model.email_is_taken(email) or await view.users.find_by_email(email) is None
+            await self._find_sessions(view)
+            await self._find_api_keys(view)
+            await _compare_pages(
+                view, self.model, self.model.user_id(page.user), now=page.now, skip=page.skip, limit=page.limit
+            )
+
+    async def _find_sessions(self, view: AccountView) -> None:
+        self.promise = promise(SessionReader.find)
+        for session_id, user_id in self.model.users_of_sessions.items():
+            found = await view.sessions.find(session_id)
+            row = self.model.sessions.get(session_id)
+            assert (found is None) == (row is None), f"session {session_id} should {'not ' * (row is None)}be found"
+            if found is not None and row is not None:
+                assert exact(found[0]) == exact(self.model.users[user_id])
+                assert exact(found[1]) == exact(row)
+
+    async def _find_api_keys(self, view: AccountView) -> None:
+        for api_key_id, user_id in self.model.users_of_api_keys.items():
+            self.promise = promise(ApiKeyReader.find)
+            row = self.model.api_keys.get(api_key_id)
+            found = await view.api_keys.find(api_key_id)
+            assert (found is None) == (row is None), f"key {api_key_id} should {'not ' * (row is None)}be found"
+            if row is not None:
+                self.promise = promise(ApiKeyReader.find_by_hash)
+                by_hash = await view.api_keys.find_by_hash(row["key_hash"])
+                assert by_hash is not None, f"a key of {row} is not found"
+                assert exact(by_hash[0]) == exact(self.model.users[user_id])
+                assert exact(by_hash[1]) == exact(row)
 
     async def _read_meanwhile(self, overlap: Overlap[AccountModel], new: Sequence[NewUser]) -> None:
         known = set(self.model.users)
+        session_ids = list(self.model.sessions)
         for _ in range(READS_MEANWHILE):
             async with self.store.read() as view:
                 listed = await view.users.list()
-            assert known <= {user.id for user in listed}
-            with keeping(promise(UserReader.list, "oldest first")):
-                ordered = sorted(listed, key=lambda user: user.id)
-                assert list(listed) == ordered, "the users are not listed in the order of their ids"
-            for user in listed:
-                kept = overlap.seen(user.id) if user.id in known else [exact(each.row(user.id)) for each in new]
-                with keeping(self.promises.committed_data):
-                    assert exact(user) in kept, "a reader saw data that no block has committed"
+                assert known <= {user.id for user in listed}
+                with keeping(promise(UserReader.list, "oldest first")):
+                    ordered = sorted(listed, key=lambda user: user.id)
+                    assert list(listed) == ordered, "the users are not listed in the order of their ids"
+                for user in listed:
+                    kept = (
+                        [seen.user for seen in _seen(overlap, user.id)]
+                        if user.id in known
+                        else [exact(each.row(user.id)) for each in new]
+                    )
+                    with keeping(self.promises.committed_data):
+                        assert exact(user) in kept, "a reader saw data that no block has committed"
+                for session_id in session_ids:
+                    await self._find_meanwhile(view, overlap, session_id)
+                for user_id in known:
+                    await self._list_meanwhile(view, overlap, user_id)
             await asyncio.sleep(0)
+
+    async def _find_meanwhile(self, view: AccountView, overlap: Overlap[AccountModel], session_id: int) -> None:
+        found = await view.sessions.find(session_id)
+        if found is not None:
+            user, session = exact(found[0]), exact(found[1])
+            with keeping(promise(SessionReader.find, "both of one moment")):
+                assert any(user == seen.user and session in seen.sessions for seen in _seen(overlap, found[0].id)), (
+                    "a reader found a session and a user that no block has committed together"
+                )
+
+    async def _list_meanwhile(self, view: AccountView, overlap: Overlap[AccountModel], user_id: int) -> None:
+        sessions = await view.sessions.list(user_id=user_id, now=_BEFORE_ALL, skip=0, limit=1000)
+        api_keys = await view.api_keys.list(user_id=user_id, skip=0, limit=1000)
+        for port, page, lists in (
+            (SessionReader, sessions, [seen.sessions for seen in _seen(overlap, user_id)]),
+            (ApiKeyReader, api_keys, [seen.api_keys for seen in _seen(overlap, user_id)]),
+        ):
+            read = [exact(item) for item in page.items]
+            with keeping(promise(port.list, "`total` counts")):
+                assert page.total == len(read), "items and total are not of the same moment"
+            with keeping(self.promises.committed_data):
+                assert read in lists, "a reader saw data that no block has committed"
+
+
+def _seen(overlap: Overlap[AccountModel], user_id: int) -> Sequence[Seen]:
+    return cast(Sequence[Seen], overlap.seen(user_id))
+
+
+async def _compare_pages(
+    view: AccountView, model: AccountModel, user_id: int, *, now: datetime, skip: int = 0, limit: int = 1000
+) -> None:
+    """Check that a page of the user's live sessions and a page of the user's API keys match the model."""
+    live = [row for row in model.sessions_of(user_id) if row["expires_at"] > now]
+    sessions = await view.sessions.list(user_id=user_id, now=now, skip=skip, limit=limit)
+    api_keys = await view.api_keys.list(user_id=user_id, skip=skip, limit=limit)
+    for port, page, wanted in (
+        (SessionReader, sessions, live),
+        (ApiKeyReader, api_keys, model.api_keys_of(user_id)),
+    ):
+        with keeping(promise(port.list)):
+            assert [exact(item) for item in page.items] == [exact(row) for row in wanted[skip:][:limit]]
+            assert (page.skip, page.limit) == (skip, limit)
+        with keeping(promise(port.list, "`total` counts")):
+            assert page.total == len(wanted), "a page has a wrong total"
+
+
+async def _compare_tokens(view: AccountView, model: AccountModel) -> None:
+    """Check that the refresh tokens of all users, also of removed users, find their sessions, and nothing else."""
+    for user_id in model.user_ids:
+        for number in range(TOKENS):
+            token = model.tokens.get(token_hash(user_id, number))
+            found = await view.sessions.find_by_refresh_token(token_hash(user_id, number))
+            with keeping(promise(SessionReader.find_by_refresh_token)):
+                wanted = [] if token is None else [exact(model.sessions[token["session_id"]])]
+                assert [exact(session) for session in [found] if session is not None] == wanted
 
 
 OPERATIONS: Final = st.one_of(
     operation(
-        AccountHistory.keep_blocks, blocks=st.lists(st.tuples(_users_and_nobody, _steps), min_size=1, max_size=3)
+        AccountHistory.keep_blocks,
+        blocks=st.lists(st.tuples(_users_and_nobody, _steps), min_size=1, max_size=3),
+        page=_pages,
     ),
     operation(AccountHistory.leave_a_block_with_an_exception, user=_users, steps=_steps),
-    operation(AccountHistory.catch_refusals, user=_users, steps=_steps),
+    # Only changes of users are refused with errors that may not be caught.
+    operation(
+        AccountHistory.catch_refusals, user=_users, steps=st.lists(_steps_of_users, min_size=1, max_size=5) | _steps
+    ),
     operation(AccountHistory.cancel_a_block, user=_users, steps=_steps, cut=CUTS),
     operation(
         AccountHistory.overlap_blocks,
-        blocks=overlapping(st.sampled_from((0, 0, 0, 1)), _changes_but_of_emails),
+        blocks=overlapping(
+            st.sampled_from((0, 0, 0, 1)),
+            st.one_of(_changes_but_of_emails, _changes_but_of_emails, SESSION_STEPS, API_KEY_STEPS),
+        ),
         new=_new_users_at_once,
     ),
     operation(AccountHistory.add_users, new=st.lists(_new_users, min_size=1, max_size=3)),

@@ -246,6 +246,26 @@ class RemoveStrategy(StrategyStep):
         del block.model.strategies[block.model.strategy_id(block.row_id, self.strategy)]
 
 
+@dataclass(frozen=True)
+class RemoveStrategies(StrategyStep):
+    """Remove all strategies of the owner."""
+
+    method = "remove_all"
+
+    def text(self, block: StrategyBlock) -> str:
+        return "remove_all()"
+
+    def reasons(self, block: StrategyBlock) -> Sequence[TradingAgentsError]:
+        return []
+
+    async def ask(self, block: StrategyBlock) -> None:
+        await block.work.strategies.remove_all()
+
+    def note(self, block: StrategyBlock, answer: None) -> None:
+        for row in block.model.owned(block.row_id):
+            del block.model.strategies[row["id"]]
+
+
 def _arguments(row: Row) -> str:
     return ", ".join(f"{name}={value}" for name, value in exact(row).items())
 
@@ -321,7 +341,10 @@ _changes: st.SearchStrategy[StrategyStep] = st.one_of(
         at=_moments,
         new_owner=st.sampled_from((*[None] * 10, 0, 1)),
     ),
-    st.builds(RemoveStrategy, strategy=_picks),
+    # Seldom, so that histories have strategies.
+    st.integers(0, 4).flatmap(
+        lambda number: st.builds(RemoveStrategy, strategy=_picks) if number else st.builds(RemoveStrategies)
+    ),
 )
 _reads: st.SearchStrategy[StrategyStep] = st.builds(ReadStrategy, strategy=_picks) | st.builds(
     ListStrategies, skip=st.integers(0, 2), limit=st.integers(1, 4), active_only=st.booleans()
