@@ -12,15 +12,16 @@ def may(path: Path, mode: int) -> bool:
 
 def owner(path: Path) -> str:
     """The owner of a file or folder."""
-    return _name(path.stat().st_uid)
+    return name_of(path.stat().st_uid)
 
 
 def own_user() -> str:
     """The user that this process runs as."""
-    return _name(os.geteuid())
+    return name_of(os.geteuid())
 
 
-def _name(user: int) -> str:
+def name_of(user: int) -> str:
+    """The name of a user, or the number of a user without a name."""
     # Windows has no such module; only messages need it.
     import pwd  # noqa: PLC0415
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import shutil
 import sqlite3
 import threading
@@ -24,6 +25,7 @@ from tradingagents_adapters.sql.drivers import aiosqlite as adapter
 from tradingagents_adapters.sql.login_failures import SqlLoginFailures
 from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.revision import REVISION
+from tradingagents_adapters.sql.sqlite import check_files
 from tradingagents_conformance.examples import CREATED, add_strategy, add_user, names
 from tradingagents_core.domain.strategies import StrategyContent
 from tradingagents_core.errors import StoreUnavailable
@@ -425,3 +427,21 @@ async def test_a_log_that_cannot_be_written_into_the_old_file_is_not_removed(
                 await add_user(stores.accounts, "lost@example.com")
     assert is_there(file.with_name("store.db-wal"))
     assert any("its log cannot be written into the old file" in line for line in lines_about(file, caplog))
+
+
+async def test_an_index_that_another_process_removes_during_the_check_does_not_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, index = tmp_path / "shared.db", tmp_path / "shared.db-shm"
+    file.touch()
+    index.touch()
+    really_may = os.access
+
+    def access_after_removal(path: Path, mode: int, **options: bool) -> bool:
+        if path == index:
+            remove(index)
+        return really_may(path, mode, **options)
+
+    monkeypatch.setattr(os, "access", access_after_removal)
+    check_files(file)
+    assert not index.exists()

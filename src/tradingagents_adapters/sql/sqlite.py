@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Self, TypeAlias
 
 from tradingagents_adapters.errors import ConfigurationError
-from tradingagents_adapters.files import may, own_user, owner
+from tradingagents_adapters.files import may, name_of, own_user
 from tradingagents_adapters.sql.options import DatabaseOptions
 
 OWNER_ONLY: Final = 0o600
@@ -75,9 +75,10 @@ def check_files(path: Path) -> None:
             raise ConfigurationError(f"{each} cannot be reached by the user {own_user()}: {error.strerror}") from None
         if stat.S_ISDIR(found.st_mode):
             raise ConfigurationError(f"{each} is a folder: DATABASE_URL should name a file")
-        if not may(each, os.R_OK | os.W_OK):
+        # Another process that closes the database removes the log and its index: a file may be gone by now.
+        if not may(each, os.R_OK | os.W_OK) and each.exists():
             raise ConfigurationError(
-                f"{each} belongs to the user {owner(each)}, and the user {own_user()} may not read "
+                f"{each} belongs to the user {name_of(found.st_uid)}, and the user {own_user()} may not read "
                 "and write it: give it to that user, or name another file in DATABASE_URL"
             )
     if real.parent.is_dir() and not may(real.parent, os.W_OK | os.X_OK):
