@@ -9,10 +9,13 @@ import typer
 
 from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_cli.accounts import commands as users
+from tradingagents_cli.keys import commands as keys
+from tradingagents_cli.messages import explained_to_operator
 from tradingagents_cli.schema import migrate
 from tradingagents_cli.serving import serve
+from tradingagents_cli.sessions import commands as sessions
 from tradingagents_core import __version__
-from tradingagents_core.errors import TradingAgentsError, explained
+from tradingagents_core.errors import TradingAgentsError
 from tradingagents_service.document import openapi_document
 
 KEY_BYTES: Final = 64
@@ -30,7 +33,7 @@ def main() -> None:
     try:
         app()
     except (ConfigurationError, TradingAgentsError) as error:
-        typer.echo(f"error: {explained(error)}", err=True)
+        typer.echo(f"error: {explained_to_operator(error)}", err=True)
         sys.exit(1)
 
 
@@ -63,3 +66,5 @@ def secret() -> None:
 
 
 app.add_typer(users, name="users")
+app.add_typer(keys, name="keys")
+app.add_typer(sessions, name="sessions")

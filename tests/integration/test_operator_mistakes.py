@@ -26,6 +26,9 @@ COMMANDS: Final = {
     "users set-password": ("tradingagents", "users", "set-password", EMAIL, "--password-stdin"),
     "users deactivate": ("tradingagents", "users", "deactivate", EMAIL),
     "users activate": ("tradingagents", "users", "activate", EMAIL),
+    "users delete": ("tradingagents", "users", "delete", EMAIL, "--yes"),
+    "keys create": ("tradingagents", "keys", "create", EMAIL, "--name", "bot", "--scope", "strategies:read"),
+    "sessions list": ("tradingagents", "sessions", "list", EMAIL),
     "alembic": ("alembic", "--config", str(CHECKOUT / "alembic.ini"), "upgrade", "head"),
 }
 EVERYWHERE: Final = SERVERS | COMMANDS
