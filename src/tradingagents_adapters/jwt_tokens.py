@@ -1,21 +1,26 @@
 """Bearer tokens as signed JSON Web Tokens (RFC 7519, RFC 8725)."""
 
+import base64
 import json
 import logging
 import re
 import secrets
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-import jwt
-
-from tradingagents_core.domain.authentication import TokenClaims
+from tradingagents_adapters.jwt_keys import (
+    ALGORITHMS,
+    KEY_MIN_BYTES,
+    InvalidKey,
+    JwtKey,
+    read_previous_keys,
+    read_signing_key,
+)
+from tradingagents_core.domain.authentication import JsonWebKey, TokenClaims
 from tradingagents_core.domain.parameters import INTEGER_MAX
 from tradingagents_core.errors import InvalidToken
 from tradingagents_core.ports import Clock, TokenService
-
-KEY_MIN_BYTES: Final = {"HS256": 32, "HS384": 48, "HS512": 64}
-"""The supported algorithms, each with the minimum length of its key (RFC 7518, 3.2)."""
 
 LIFETIME_MAX: Final = timedelta(days=366)
 
@@ -34,28 +39,35 @@ _TOKEN_ID: Final = re.compile(r"[\w-]{1,64}", re.ASCII)
 
 
 class JwtTokenService(TokenService):
-    """Signs tokens with one secret key and one algorithm, and accepts only tokens of exactly the form that it issues.
+    """Signs tokens with one key and one algorithm, and accepts only tokens of exactly the form that it issues.
+
+    `secret_key` is a secret text or a private key in PEM, as the algorithm needs (`read_signing_key`). `previous_keys`
+    is a text with keys that only verify tokens (`read_previous_keys`). The header of a token names its key, and the
+    header has to be exactly that of a known key. Tokens of earlier versions do not name their key.
 
     Raises:
-        ValueError: the algorithm is not in `KEY_MIN_BYTES`, the key is too short for the algorithm, or the lifetime is
-            not between one second and `LIFETIME_MAX`.
+        ValueError: the algorithm is unknown, a key cannot be used with its algorithm, or the lifetime is not between
+            one second and `LIFETIME_MAX`.
     """
 
-    def __init__(self, *, secret_key: str, algorithm: str, lifetime: timedelta, clock: Clock) -> None:
-        if algorithm not in KEY_MIN_BYTES:
-            raise ValueError(f"the algorithm should be one of {', '.join(KEY_MIN_BYTES)}")
-        if len(secret_key.encode()) < KEY_MIN_BYTES[algorithm]:
-            raise ValueError(f"the key should have at least {KEY_MIN_BYTES[algorithm]} bytes for {algorithm}")
+    def __init__(
+        self, *, secret_key: str, algorithm: str, lifetime: timedelta, clock: Clock, previous_keys: str = ""
+    ) -> None:
+        if algorithm not in ALGORITHMS:
+            raise ValueError(f"the algorithm should be one of {', '.join(ALGORITHMS)}")
         if not timedelta(seconds=1) <= lifetime <= LIFETIME_MAX:
             raise ValueError(f"the lifetime should be one second to {LIFETIME_MAX.days} days")
-        self._jws = jwt.PyJWS()
-        self._key = secret_key.encode()
-        self._algorithm = algorithm
+        try:
+            self._key = read_signing_key(secret_key, algorithm=algorithm)
+        except InvalidKey as fault:
+            raise ValueError(f"the key {fault}") from None
+        keys = (self._key, *read_previous_keys(previous_keys, current=self._key))
+        self._public_keys = tuple(key.public for key in keys if key.public is not None)
+        self._header = _header(algorithm, self._key.key_id)
+        self._keys_by_header = _by_header(keys)
         self._lifetime = timedelta(seconds=lifetime // timedelta(seconds=1))
         self._clock = clock
         self._warned_at: datetime | None = None
-        # The first segment contains the algorithm and the type. It is the same in every token of this service.
-        self._header = self._sign({}).partition(".")[0]
 
     @property
     def lifetime(self) -> timedelta:
@@ -76,15 +88,24 @@ class JwtTokenService(TokenService):
         )
 
     def verify(self, token: str) -> TokenClaims:
-        if len(token) > _TOKEN_MAX_LENGTH or not _SHAPE.fullmatch(token) or token.partition(".")[0] != self._header:
+        if len(token) > _TOKEN_MAX_LENGTH or not _SHAPE.fullmatch(token):
             raise InvalidToken
+        header, payload, signature = token.split(".")
+        keys = self._keys_by_header.get(header, ())
         try:
-            payload = self._jws.decode(token, self._key, algorithms=[self._algorithm])
-            claims = json.loads(payload.decode(), object_pairs_hook=_without_repetition)
+            message, signed = f"{header}.{payload}".encode(), _bytes_of(signature)
+            is_signed = any(key.verifies(message, signed) for key in keys)
+            claims = (
+                json.loads(_bytes_of(payload).decode(), object_pairs_hook=_without_repetition) if is_signed else None
+            )
         except Exception as error:
             # Invalid bytes cause all kinds of exceptions in the libraries; the result is the same.
             raise InvalidToken from error
         return self._checked(claims)
+
+    def public_keys(self) -> Sequence[JsonWebKey]:
+        """The public keys: first the key of new tokens, then the previous keys. Secret keys are not among them."""
+        return self._public_keys
 
     def _warn_that_clocks_differ(self, seconds: float) -> None:
         now = self._clock()
@@ -97,7 +118,8 @@ class JwtTokenService(TokenService):
             )
 
     def _sign(self, payload: dict[str, Any]) -> str:
-        return jwt.encode(payload, self._key, algorithm=self._algorithm)
+        message = f"{self._header}.{_json_segment(payload)}"
+        return f"{message}.{_segment(self._key.sign(message.encode()))}"
 
     def _checked(self, claims: object) -> TokenClaims:
         """The claims, if all are present, have the right types, and have values that this service issues."""
@@ -137,6 +159,42 @@ class JwtTokenService(TokenService):
             issued_at=datetime.fromtimestamp(issued, UTC),
             expires_at=datetime.fromtimestamp(expires, UTC),
         )
+
+
+def _by_header(keys: Sequence[JwtKey]) -> Mapping[str, Sequence[JwtKey]]:
+    """The keys by the first segments of their tokens."""
+    found: dict[str, list[JwtKey]] = {}
+    for key in keys:
+        found[_header(key.algorithm, key.key_id)] = [key]
+        # Earlier versions had only secret keys. Their tokens do not name a key.
+        if key.algorithm in KEY_MIN_BYTES:
+            found.setdefault(_header(key.algorithm), []).append(key)
+    return found
+
+
+def _header(algorithm: str, key_id: str | None = None) -> str:
+    """The first segment of all tokens with this key, byte for byte."""
+    return _json_segment({"alg": algorithm, **({"kid": key_id} if key_id else {}), "typ": "JWT"})
+
+
+def _json_segment(content: Mapping[str, Any]) -> str:
+    return _segment(json.dumps(content, separators=(",", ":")).encode())
+
+
+def _segment(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def _bytes_of(segment: str) -> bytes:
+    """The content of a segment.
+
+    Raises:
+        ValueError: the segment is not in base64url, or is another spelling of its content (RFC 7515, 2; RFC 4648, 3.5).
+    """
+    content = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+    if _segment(content) != segment:
+        raise ValueError("the segment should be in base64url")
+    return content
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ class KeylessTokenService(TokenService):
     """Stands for the tokens of a core that was given no key, and needs none until tokens are issued or verified.
 
     Raises:
-        KeyMissing: by every use.
+        KeyMissing: a token is issued or verified.
     """
 
     @property

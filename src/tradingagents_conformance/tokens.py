@@ -16,6 +16,10 @@ from tradingagents_core.ports import TokenService
 
 SECOND: Final = timedelta(seconds=1)
 
+EVERY_KEY: Final = {"kty", "use", "alg", "kid"}
+PUBLIC_MEMBERS: Final = {"RSA": {"n", "e"}, "EC": {"crv", "x", "y"}, "OKP": {"crv", "x"}}
+"""The members of public keys beside those of every key, by `kty` (RFC 7518, 6.2 and 6.3; RFC 8037, 2)."""
+
 _IDS: Final = st.integers(1, INTEGER_MAX) | st.sampled_from((1, INTEGER_MAX))
 
 
@@ -194,3 +198,19 @@ class TokenServiceContract:
                 tokens.verify(spliced)
 
         is_refused()
+
+    # Public keys
+
+    def test_a_public_key_has_the_members_of_its_kind_and_no_others(self, tokens: TokenService) -> None:
+        for key in tokens.public_keys():
+            assert key["kty"] in PUBLIC_MEMBERS
+            assert key.keys() == EVERY_KEY | PUBLIC_MEMBERS[key["kty"]]
+            assert all(isinstance(value, str) and value for value in key.values())
+
+    def test_a_public_key_is_for_signatures(self, tokens: TokenService) -> None:
+        assert {key["use"] for key in tokens.public_keys()} <= {"sig"}
+
+    def test_each_public_key_has_an_id_of_its_own(self, tokens: TokenService) -> None:
+        ids = [key["kid"] for key in tokens.public_keys()]
+
+        assert len(set(ids)) == len(ids)

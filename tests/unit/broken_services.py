@@ -22,6 +22,7 @@ from tradingagents_core.ports import Clock, PasswordHasher, TokenService
 
 LIFETIME = timedelta(minutes=30)
 KEY = b"k" * 32
+PUBLIC_KEY = {"kty": "OKP", "crv": "Ed25519", "x": "A" * 43, "use": "sig", "alg": "EdDSA", "kid": "1"}
 
 FAULTS: dict[str, Fault] = {}
 """Every broken service, by the name of its fault."""
@@ -297,6 +298,30 @@ class OddTextsAreAnotherError(PlainTokenService):
     def verify(self, token):
         token.encode("ascii")
         return super().verify(token)
+
+
+@named_by("test_a_public_key_has_the_members_of_its_kind_and_no_others")
+class PrivateMembersArePublished(PlainTokenService):
+    def public_keys(self):
+        return [PUBLIC_KEY | {"d": "A" * 43}]
+
+
+@named_by("test_a_public_key_has_the_members_of_its_kind_and_no_others")
+class SecretsArePublished(PlainTokenService):
+    def public_keys(self):
+        return [{"kty": "oct", "k": KEY.decode(), "use": "sig", "alg": "HS256", "kid": "1"}]
+
+
+@named_by("test_a_public_key_is_for_signatures")
+class PublicKeysEncrypt(PlainTokenService):
+    def public_keys(self):
+        return [PUBLIC_KEY | {"use": "enc"}]
+
+
+@named_by("test_each_public_key_has_an_id_of_its_own")
+class PublicKeysShareAnId(PlainTokenService):
+    def public_keys(self):
+        return [PUBLIC_KEY, PUBLIC_KEY | {"x": "B" * 43}]
 
 
 # Passwords

@@ -1,6 +1,7 @@
 from datetime import timedelta
 
 import pytest
+from key_pairs import SECRET, key_text
 
 from tradingagents_adapters.argon2_passwords import Argon2PasswordHasher
 from tradingagents_adapters.jwt_tokens import JwtTokenService
@@ -9,11 +10,15 @@ from tradingagents_core.ports import Clock, PasswordHasher, TokenService
 
 
 class TestJwtTokenService(TokenServiceContract):
-    @pytest.fixture(params=["HS256", "HS384", "HS512"])
+    @pytest.fixture(params=["HS256", "HS384", "HS512", "RS256", "PS256", "ES256", "EdDSA"])
     def open_token_service(self, request: pytest.FixtureRequest) -> OpenTokenService:
         def open_jwt_token_service(clock: Clock) -> TokenService:
             return JwtTokenService(
-                secret_key="k" * 64, algorithm=request.param, lifetime=timedelta(minutes=30), clock=clock
+                secret_key=key_text(request.param),
+                algorithm=request.param,
+                previous_keys=f"HS256 {SECRET}\nES384\n{key_text('ES384')}",
+                lifetime=timedelta(minutes=30),
+                clock=clock,
             )
 
         return open_jwt_token_service

@@ -1,11 +1,16 @@
 """Callers, and the tokens that identify them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 from tradingagents_core.domain.plain_types import instance_of, plain_id, plain_str, utc_time
 from tradingagents_core.domain.scopes import ALL_SCOPES, plain_scopes
 from tradingagents_core.errors import InsufficientScope, NotForApiKeys
+
+JsonWebKey: TypeAlias = Mapping[str, str]
+"""The members of a public JSON Web Key (RFC 7517)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

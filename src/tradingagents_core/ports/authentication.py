@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime, timedelta
 
-from tradingagents_core.domain.authentication import Caller, TokenClaims
+from tradingagents_core.domain.authentication import Caller, JsonWebKey, TokenClaims
 from tradingagents_core.domain.login_throttle import FailureCount, LoginAttempt
 
 
@@ -50,6 +50,15 @@ class TokenService(ABC):
         Raises:
             InvalidToken: the text is anything but an unexpired token of this service.
         """
+
+    def public_keys(self) -> Sequence[JsonWebKey]:
+        """The public keys with which other programs verify tokens of this service; by default there are none.
+
+        Each key has an id of its own (`kid`), its purpose (`use`, which is `sig`), its algorithm (`alg`) and its kind
+        (`kty`: `RSA`, `EC` or `OKP`). A key has the public members of its kind (RFC 7518, 6; RFC 8037, 2) and no other
+        members, so that a key tells nothing secret.
+        """
+        return ()
 
 
 class LoginFailures(ABC):

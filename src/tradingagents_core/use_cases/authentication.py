@@ -1,11 +1,12 @@
 """Authentication: a user logs in and gets tokens; a credential identifies a caller."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol, Self
 
-from tradingagents_core.domain.authentication import Caller, IssuedToken
+from tradingagents_core.domain.authentication import Caller, IssuedToken, JsonWebKey
 from tradingagents_core.domain.plain_types import instance_of, plain_bool, plain_str
 from tradingagents_core.domain.secrets import hash_of, new_secret
 from tradingagents_core.domain.sessions import REFRESH_TOKEN_PREFIX, RefreshToken, Session
@@ -175,6 +176,16 @@ class Authenticate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ListPublicKeys:
+    """List the public keys with which other programs verify tokens; none if only this service can verify them."""
+
+    tokens: TokenService
+
+    async def __call__(self) -> Sequence[JsonWebKey]:
+        return self.tokens.public_keys()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogOut:
     """End the session of the caller, or with `everywhere` all sessions of the caller's user.
 
@@ -229,6 +240,12 @@ class LogOutCall(Protocol):
     async def __call__(self, *, caller: Caller, everywhere: bool = False) -> None: ...
 
 
+class ListPublicKeysCall(Protocol):
+    """How `ListPublicKeys` is called."""
+
+    async def __call__(self) -> Sequence[JsonWebKey]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthenticationUseCases:
     """How callers are identified. Each field can be another function with the same parameters."""
@@ -237,6 +254,7 @@ class AuthenticationUseCases:
     refresh: RefreshCall
     authenticate: AuthenticateCall
     log_out: LogOutCall
+    public_keys: ListPublicKeysCall
 
     @classmethod
     def over(
@@ -256,4 +274,5 @@ class AuthenticationUseCases:
             refresh=Refresh(accounts=accounts, callers=callers, tokens=tokens, clock=clock, refresh=refresh),
             authenticate=Authenticate(callers=callers),
             log_out=LogOut(accounts=accounts, callers=callers),
+            public_keys=ListPublicKeys(tokens=tokens),
         )
