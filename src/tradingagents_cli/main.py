@@ -1,13 +1,13 @@
 """The command `tradingagents`. An expected error is one line on standard error, with exit status 1."""
 
 import json
-import secrets
 import sys
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from tradingagents_adapters.errors import ConfigurationError
+from tradingagents_adapters.jwt_keys import AlgorithmName, new_key
 from tradingagents_cli.accounts import commands as users
 from tradingagents_cli.keys import commands as keys
 from tradingagents_cli.messages import explained_to_operator
@@ -17,9 +17,6 @@ from tradingagents_cli.sessions import commands as sessions
 from tradingagents_core import __version__
 from tradingagents_core.errors import TradingAgentsError
 from tradingagents_service.document import openapi_document
-
-KEY_BYTES: Final = 64
-"""Long enough for every supported algorithm."""
 
 app = typer.Typer(
     help="The TradingAgents REST API.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
@@ -60,9 +57,12 @@ def openapi() -> None:
 
 
 @app.command()
-def secret() -> None:
-    """Print a new random key for JWT_SECRET_KEY."""
-    typer.echo(secrets.token_urlsafe(KEY_BYTES))
+def secret(
+    *,
+    algorithm: Annotated[AlgorithmName, typer.Option(help="The JWT_ALGORITHM for which the key is.")] = "HS256",
+) -> None:
+    """Print a new random key for JWT_SECRET_KEY: a text for HS*, a private key in PEM for the other algorithms."""
+    typer.echo(new_key(algorithm))
 
 
 app.add_typer(users, name="users")

@@ -36,7 +36,11 @@ def _tokens(options: CoreOptions, clock: Clock) -> TokenService:
     if options.secret_key is None:
         return KeylessTokenService()
     return JwtTokenService(
-        secret_key=options.secret_key, algorithm=options.algorithm, lifetime=options.token_lifetime, clock=clock
+        secret_key=options.secret_key,
+        algorithm=options.algorithm,
+        previous_keys=options.previous_keys,
+        lifetime=options.token_lifetime,
+        clock=clock,
     )
 
 

@@ -34,6 +34,7 @@ async def open_core(
     migrate: bool | None = None,
     secret_key: str | None = None,
     algorithm: str = CoreOptions.algorithm,
+    previous_keys: str = "",
     token_lifetime: timedelta = CoreOptions.token_lifetime,
     refresh: RefreshOptions | None = None,
     registration_enabled: bool = CoreOptions.registration_enabled,
@@ -53,9 +54,9 @@ async def open_core(
     `database` may also be options with limits of their own, or a database such as `EngineDatabase`.
 
     `migrate` says whether the start migrates the schema; by default on SQLite only. `secret_key` signs tokens with
-    `algorithm` for `token_lifetime`, and is needed only for logins and tokens. `refresh` says how long refresh tokens
-    are valid. With `registration_enabled`, everybody may create an account. A caller is cached for
-    `identity_cache_seconds`.
+    `algorithm` for `token_lifetime`, and is needed only for logins and tokens. `previous_keys` are keys that only
+    verify tokens, each after the name of its algorithm. `refresh` says how long refresh tokens are valid. With
+    `registration_enabled`, everybody may create an account. A caller is cached for `identity_cache_seconds`.
 
     Each part can be replaced by its name. A part that is given is used everywhere in place of the usual one; its start
     and its end are yours. Where `strategies`, `accounts` and `failures` are given, no database is opened.
@@ -63,8 +64,8 @@ async def open_core(
     Raises:
         ConfigurationError: the URL or the schema cannot be used.
         StoreUnavailable: the database is unavailable or busy.
-        ValueError: the key is too short for the algorithm, the algorithm is unknown, a number is out of range, or
-            `migrate` is given beside a database that says itself whether it migrates.
+        ValueError: a key cannot be used with its algorithm, a number is out of range, or `migrate` is given beside a
+            database that says itself whether it migrates.
     """
     if migrate is not None and isinstance(database, Database):
         raise ValueError("leave `migrate` out: the database that you pass says itself whether it migrates")
@@ -86,6 +87,7 @@ async def open_core(
             migrates=isinstance(used, DatabaseOptions) and used.is_sqlite if migrate is None else migrate,
             secret_key=secret_key,
             algorithm=algorithm,
+            previous_keys=previous_keys,
             token_lifetime=token_lifetime,
             refresh=refresh or RefreshOptions(),
             registration_enabled=registration_enabled,

@@ -20,6 +20,8 @@ class CoreOptions:
     secret_key: str | None = field(default=None, repr=False)
     """The key that signs tokens. Without a key, the core issues and accepts no tokens."""
     algorithm: str = "HS256"
+    previous_keys: str = field(default="", repr=False)
+    """Keys that only verify tokens, in the form of `read_previous_keys`."""
     token_lifetime: timedelta = timedelta(minutes=30)
     refresh: RefreshOptions = field(default_factory=RefreshOptions)
     registration_enabled: bool = False

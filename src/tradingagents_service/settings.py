@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self, TypeVar
+from typing import Annotated, Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -37,7 +37,14 @@ from tradingagents_adapters.argon2_passwords import MEMORY_KIB_MIN, PARALLELISM_
 from tradingagents_adapters.database_url import read_database_url
 from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.files import own_user, owner
-from tradingagents_adapters.jwt_tokens import KEY_MIN_BYTES, LIFETIME_MAX
+from tradingagents_adapters.jwt_keys import (
+    KEY_MIN_BYTES,
+    AlgorithmName,
+    InvalidKey,
+    read_previous_keys,
+    read_signing_key,
+)
+from tradingagents_adapters.jwt_tokens import LIFETIME_MAX
 from tradingagents_adapters.sql.options import (
     ANSWER_TIMEOUT,
     CONNECT_TIMEOUT,
@@ -61,11 +68,7 @@ _REMOVED: Final = {
 }
 """Variables of earlier versions, and what the operator should do instead."""
 
-_WELL_KNOWN_KEY: Final = re.compile(
-    "change.?(me|this|it|in.?prod)|your.{0,9}(secret|key)|replace.?(me|this|with)"
-    "|a-string-secret-at-least-256-bits-long|09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7"
-)
-"""Placeholders for keys in examples, and the complete keys of two popular tutorials."""
+_KEY_FILE_MAX_BYTES: Final = 256 * 1024
 
 
 def _trimmed(variables: Mapping[str, str | None]) -> Mapping[str, str | None]:
@@ -137,7 +140,30 @@ def _network(text: object, handler: ValidatorFunctionWrapHandler) -> Any:
         ) from None
 
 
+def _content(text: object) -> object:
+    """The content of the file with this path, without white space at its end."""
+    if not isinstance(text, str):
+        return text
+    try:
+        with Path(text).open("rb") as file:
+            content = file.read(_KEY_FILE_MAX_BYTES + 1)
+    except IsADirectoryError:
+        raise PydanticCustomError("file", "names a folder: set it to the path of a file") from None
+    except PermissionError as error:
+        raise PydanticCustomError("file", _unreadable(text, error)) from None
+    except (OSError, ValueError):
+        # The path is not repeated: the operator may have set the variable to the key itself.
+        raise PydanticCustomError("file", "names a file that does not exist: set it to the path of a file") from None
+    if len(content) > _KEY_FILE_MAX_BYTES:
+        raise PydanticCustomError("file", f"names a file of more than {_KEY_FILE_MAX_BYTES} bytes: no key is so large")
+    try:
+        return content.decode("utf-8-sig").rstrip()
+    except UnicodeDecodeError:
+        raise PydanticCustomError("file", "names a file that is not UTF-8 text: keys are PEM or plain text") from None
+
+
 _Listed: Final = BeforeValidator(_listed)
+_Content: Final = BeforeValidator(_content)
 _Proxy: Final = WrapValidator(_network)
 _DatabaseUrl: Final = PlainValidator(partial(read_database_url, client_settings=True))
 
@@ -233,8 +259,12 @@ class AccountSettings(DatabaseSettings):
 class Settings(AccountSettings):
     """All settings of the HTTP service."""
 
-    jwt_secret_key: SecretStr
-    jwt_algorithm: Literal["HS256", "HS384", "HS512"] = "HS256"
+    jwt_secret_key: SecretStr | None = None
+    jwt_secret_key_file: Annotated[SecretStr | None, _Content] = None
+    """The key in a file, in place of `jwt_secret_key`. The value is the content of the file."""
+    jwt_algorithm: AlgorithmName = "HS256"
+    jwt_previous_keys_file: Annotated[SecretStr | None, _Content] = None
+    """Keys that only verify tokens, in the form of `read_previous_keys`. The value is the content of the file."""
     jwt_expiration_minutes: Annotated[int, Field(ge=1, le=LIFETIME_MAX // timedelta(minutes=1))] = 30
     refresh_expiration_days: Annotated[int, Field(ge=1, le=LIFETIME_MAX // timedelta(days=1))] = (
         REFRESH_LIFETIME // timedelta(days=1)
@@ -260,8 +290,9 @@ class Settings(AccountSettings):
     def core(self) -> CoreOptions:
         return replace(
             super().core,
-            secret_key=self.jwt_secret_key.get_secret_value(),
+            secret_key=self._secret_key,
             algorithm=self.jwt_algorithm,
+            previous_keys=self._previous_keys,
             token_lifetime=timedelta(minutes=self.jwt_expiration_minutes),
             refresh=RefreshOptions(
                 lifetime=timedelta(days=self.refresh_expiration_days),
@@ -278,17 +309,30 @@ class Settings(AccountSettings):
         return self
 
     @model_validator(mode="after")
-    def _key_is_fit_to_sign_with(self) -> Self:
-        minimum = KEY_MIN_BYTES[self.jwt_algorithm]
+    def _keys_are_usable(self) -> Self:
+        name = "JWT_SECRET_KEY" if self.jwt_secret_key_file is None else "JWT_SECRET_KEY_FILE: the key"
         try:
-            key = self.jwt_secret_key.get_secret_value().encode()
-        except UnicodeEncodeError:
-            raise ValueError(_key_message("is not UTF-8 text", minimum)) from None
-        if len(key) < minimum:
-            raise ValueError(_key_message(f"is too short for {self.jwt_algorithm}", minimum))
-        if _WELL_KNOWN_KEY.search(key.decode().lower()):
-            raise ValueError(_key_message("is an example that everybody knows", minimum))
+            current = read_signing_key(self._secret_key, algorithm=self.jwt_algorithm)
+        except InvalidKey as fault:
+            raise ValueError(f"{name} {fault}") from None
+        try:
+            read_previous_keys(self._previous_keys, current=current)
+        except InvalidKey as fault:
+            raise ValueError(f"JWT_PREVIOUS_KEYS_FILE: {fault}") from None
         return self
+
+    @property
+    def _secret_key(self) -> str:
+        match self.jwt_secret_key, self.jwt_secret_key_file:
+            case None, None:
+                raise ValueError(_missing_key_message(self.jwt_algorithm))
+            case (SecretStr() as secret, None) | (None, SecretStr() as secret):
+                return secret.get_secret_value()
+        raise ValueError("JWT_SECRET_KEY and JWT_SECRET_KEY_FILE are both set: remove one of them")
+
+    @property
+    def _previous_keys(self) -> str:
+        return self.jwt_previous_keys_file.get_secret_value() if self.jwt_previous_keys_file else ""
 
 
 SettingsT = TypeVar("SettingsT", bound=DatabaseSettings)
@@ -307,29 +351,38 @@ def load_settings(settings: type[SettingsT]) -> SettingsT:
             raise ConfigurationError(f"{dotenv} is a folder: replace it by a file, or remove it")
         return settings()
     except ValidationError as error:
-        messages = [_message(each["loc"], each["type"], each["msg"]) for each in error.errors()]
+        messages = [_message(each["loc"], each["msg"]) for each in error.errors()]
         raise ConfigurationError("; ".join(messages)) from None
     except UnicodeDecodeError:
         raise ConfigurationError(".env should be UTF-8 text") from None
     except OSError as error:
         path = Path(str(error.filename or dotenv)).absolute()
-        # `Path.exists` raises an error if a parent folder may not be entered.
-        belongs = f" and belongs to the user {owner(path)}" if os.path.exists(path) else ""  # noqa: PTH110
-        raise ConfigurationError(
-            f"{path} cannot be read by the user {own_user()}{belongs} ({error.strerror}): "
-            "allow that user to read it, or run the service as another user"
-        ) from None
+        raise ConfigurationError(f"{path} {_unreadable(str(path), error)}") from None
 
 
-def _message(loc: tuple[int | str, ...], kind: str, text: str) -> str:
+def _message(loc: tuple[int | str, ...], text: str) -> str:
     variable = str(loc[0]).upper() if loc else ""
-    if variable == "JWT_SECRET_KEY" and kind == "missing":
-        return _key_message("is required", KEY_MIN_BYTES["HS256"])
     text = text.removeprefix("Value error, ").removeprefix("Input ")
     return f"{variable} {text[:1].lower()}{text[1:]}" if variable else text
 
 
-def _key_message(fault: str, minimum: int) -> str:
+def _missing_key_message(algorithm: str) -> str:
+    if algorithm in KEY_MIN_BYTES:
+        return (
+            f"JWT_SECRET_KEY is required: set it to {KEY_MIN_BYTES[algorithm]} bytes or more, for example to what "
+            "`tradingagents secret` prints"
+        )
     return (
-        f"JWT_SECRET_KEY {fault}: set it to {minimum} bytes or more, for example to what `tradingagents secret` prints"
+        "JWT_SECRET_KEY is required: set it to a private key in PEM, such as `tradingagents secret --algorithm "
+        f"{algorithm}` prints, or set JWT_SECRET_KEY_FILE to the path of a file with the key"
+    )
+
+
+def _unreadable(path: str, error: OSError) -> str:
+    """Why a file cannot be read, with its owner, and what the operator can do."""
+    # `Path.exists` raises an error if a parent folder may not be entered.
+    belongs = f" and belongs to the user {owner(Path(path))}" if os.path.exists(path) else ""  # noqa: PTH110
+    return (
+        f"cannot be read by the user {own_user()}{belongs} ({error.strerror}): "
+        "allow that user to read it, or run the service as another user"
     )

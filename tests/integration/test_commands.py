@@ -11,6 +11,7 @@ from subprocess import CompletedProcess
 from typing import Final
 
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from processes import KEY, SERVE, Machine, Server, at_once, only_line
 
 from tradingagents_adapters.sql.revision import REVISION
@@ -144,6 +145,24 @@ def test_a_secret_is_fresh_and_long_enough_for_every_algorithm(machine: Machine)
     first, second = at_once(lambda command: machine.run("tradingagents", command), ["secret", "secret"])
     assert min(len(first.stdout.strip().encode()), len(second.stdout.strip().encode())) >= 64
     assert first.stdout != second.stdout
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "PS512", "ES256", "ES384", "EdDSA"])
+def test_a_secret_for_another_algorithm_is_a_fresh_private_key(machine: Machine, algorithm: str) -> None:
+    first, second = at_once(
+        lambda each: machine.run("tradingagents", "secret", "--algorithm", each), [algorithm, algorithm]
+    )
+    for printed in (first, second):
+        assert printed.stderr == ""
+        load_pem_private_key(printed.stdout.encode(), password=None)
+    assert first.stdout.startswith("-----BEGIN PRIVATE KEY-----\n")
+    assert first.stdout != second.stdout
+
+
+def test_there_is_no_secret_for_an_unknown_algorithm(machine: Machine) -> None:
+    refused = machine.run("tradingagents", "secret", "--algorithm", "none")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "'EdDSA'" in refused.stderr
 
 
 def test_the_openapi_document_is_printed_without_any_configuration(machine: Machine) -> None:

@@ -75,7 +75,9 @@ SAID_BY: Final = {"uvicorn": "ERROR:    Error loading ASGI app. ", "tradingagent
 """How the one line of a server begins."""
 
 WRONG: Final = {
-    "JWT_ALGORITHM": ["none", "RS256"],
+    "JWT_ALGORITHM": ["none", "ES512"],
+    "JWT_SECRET_KEY": ["-----BEGIN PRIVATE KEY-----"],
+    "JWT_PREVIOUS_KEYS_FILE": ["/no/such/file", "/"],
     "JWT_EXPIRATION_MINUTES": ["abc", "0"],
     "CORS_ORIGINS": ["x", '"x"'],
     "SQLALCHEMY_ECHO": ["perhaps"],
@@ -126,7 +128,7 @@ STARTS: Final = {
     ("an importer", "no key"): (("python", "-c", IMPORTER), {}),
     ("an importer", "a good key"): (("python", "-c", CAREFUL_IMPORTER), {"JWT_SECRET_KEY": KEY}),
     **{
-        (variable, value): ((*UVICORN, "--port", "0"), {"JWT_SECRET_KEY": KEY, variable: value})
+        (variable, value): ((*UVICORN, "--port", "0"), {"JWT_SECRET_KEY": KEY} | {variable: value})
         for variable, values in WRONG.items()
         for value in values
     },

@@ -125,6 +125,21 @@ def test_a_folder_that_may_not_be_entered_is_named_with_the_user(
     assert refused.returncode == 1
 
 
+@pytest.mark.parametrize("variable", ["JWT_SECRET_KEY_FILE", "JWT_PREVIOUS_KEYS_FILE"])
+def test_a_key_that_may_not_be_read_is_named_by_its_variable_with_the_user(
+    machine: Machine, as_somebody: tuple[str, ...], variable: str
+) -> None:
+    file = machine.folder / "key"
+    file.write_text(KEY)
+    file.chmod(0o000)
+    secret = "" if variable == "JWT_SECRET_KEY_FILE" else KEY
+    refused = machine.given(JWT_SECRET_KEY=secret, **{variable: str(file)}).run(*as_somebody, *SERVE, "--port", "0")
+    line = only_line(refused)
+    assert line.startswith(f"error: {variable} cannot be read by the user ")
+    assert f" and belongs to the user {owner(file)} " in line
+    assert refused.returncode != 0
+
+
 @pytest.mark.parametrize("name", ["tradingagents.db", ".env"])
 def test_a_folder_in_place_of_a_file_is_named(machine: Machine, name: str) -> None:
     (machine.folder / name).mkdir()

@@ -129,7 +129,7 @@ async def test_a_misspelt_name_is_refused() -> None:
 
 @pytest.mark.parametrize("wrong", [{"secret_key": "short"}, {"algorithm": "none"}, {"token_lifetime": timedelta(0)}])
 async def test_options_of_tokens_that_cannot_be_used_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="should"):
+    with pytest.raises(ValueError, match=r"^the (key is too short|algorithm should be|lifetime should be)"):
         async with open_core("memory:", **{"secret_key": KEY, **wrong}):
             pass
 

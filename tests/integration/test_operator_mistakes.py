@@ -50,6 +50,16 @@ MISTAKES: Final[dict[str, Mistake]] = {
 OF_SERVERS: Final[dict[str, Mistake]] = {
     "no key": ({"JWT_SECRET_KEY": ""}, "JWT_SECRET_KEY "),
     "an algorithm that there is not": ({"JWT_ALGORITHM": "none"}, "JWT_ALGORITHM "),
+    "no private key": ({"JWT_ALGORITHM": "ES256"}, "JWT_SECRET_KEY should be in PEM for ES256"),
+    "two keys": ({"JWT_SECRET_KEY_FILE": "./text"}, "JWT_SECRET_KEY and JWT_SECRET_KEY_FILE are both set"),
+    "a folder in place of the key": (
+        {"JWT_SECRET_KEY": "", "JWT_SECRET_KEY_FILE": "./folder"},
+        "JWT_SECRET_KEY_FILE names a folder",
+    ),
+    "a text in place of previous keys": (
+        {"JWT_PREVIOUS_KEYS_FILE": "./text"},
+        "JWT_PREVIOUS_KEYS_FILE: line 1 should begin with the name of an algorithm",
+    ),
 }
 CASES: Final = {
     (command, mistake): (EVERYWHERE[command], variables, named)

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from key_pairs import SECRET, key_text, pair, private_pem, public_pem
 from pydantic import ValidationError
 from sqlalchemy.engine import URL
 
 from tradingagents_adapters.errors import ConfigurationError
+from tradingagents_adapters.jwt_keys import read_signing_key
 from tradingagents_core.use_cases import RefreshOptions
 from tradingagents_service.settings import DatabaseSettings, Settings, load_settings
 
@@ -59,8 +61,9 @@ def test_the_defaults_are_those_of_the_readme(load: Load) -> None:
     table = dict(re.findall(r"^\| `([A-Z_]+)` \| (.*?) \|", README.read_text(), re.MULTILINE))
     settings = load()
     assert {name.upper() for name in Settings.model_fields} == table.keys()
-    assert (table.pop("JWT_SECRET_KEY"), table.pop("MIGRATE_ON_START")) == ("required", "not set")
-    assert settings.migrate_on_start is None
+    assert table.pop("JWT_SECRET_KEY") == "required"
+    for name in ("MIGRATE_ON_START", "JWT_SECRET_KEY_FILE", "JWT_PREVIOUS_KEYS_FILE"):
+        assert (table.pop(name), getattr(settings, name.lower())) == ("not set", None)
     assert (table.pop("ROOT_PATH"), settings.root_path) == ("not set", "")
     for name, default in table.items():
         value = getattr(settings, name.lower())
@@ -91,7 +94,7 @@ def test_a_number_beyond_its_limits_is_refused_by_the_name_of_its_variable(load:
 )
 def test_a_key_is_as_long_as_its_algorithm_wants(load: Load, algorithm: str, least: int) -> None:
     assert load(JWT_ALGORITHM=algorithm, JWT_SECRET_KEY="k" * least).jwt_algorithm == algorithm
-    with pytest.raises(ConfigurationError, match=f"is too short for {algorithm}: set it to {least} bytes"):
+    with pytest.raises(ConfigurationError, match=f"^JWT_SECRET_KEY is too short for {algorithm}: use {least} bytes"):
         load(JWT_ALGORITHM=algorithm, JWT_SECRET_KEY="k" * (least - 1))
 
 
@@ -285,6 +288,7 @@ def test_the_core_gets_what_the_variables_say_of_refresh_and_registration(load: 
 
 # White-space around values
 
+KEYS: Final = {"JWT_SECRET_KEY", "JWT_SECRET_KEY_FILE", "JWT_PREVIOUS_KEYS_FILE"}
 ALL: Final = {
     "DATABASE_URL": "postgresql://ann:secret@db/service",
     "JWT_ALGORITHM": "HS256",
@@ -315,7 +319,7 @@ ALL: Final = {
 
 @pytest.mark.parametrize(("before", "after"), [("", "\n"), ("", "\r\n"), (" ", " "), ("\n\t", "\n\n")])
 def test_white_space_around_a_value_is_no_part_of_it(load: Load, before: str, after: str) -> None:
-    assert ALL.keys() == {name.upper() for name in Settings.model_fields} - {"JWT_SECRET_KEY"}
+    assert ALL.keys() | KEYS == {name.upper() for name in Settings.model_fields}
     plain = load(**ALL)
     assert load(**{name: f"{before}{value}{after}" for name, value in ALL.items()}) == plain
 
@@ -339,6 +343,176 @@ def test_blanks_are_part_of_a_key(load: Load) -> None:
 def test_a_key_of_line_breaks_is_none(load: Load) -> None:
     with pytest.raises(ConfigurationError, match=r"^JWT_SECRET_KEY is required"):
         load(JWT_SECRET_KEY="\n" * 64)
+
+
+# Files with keys
+
+
+@pytest.fixture
+def load_without_key(load: Load, monkeypatch: pytest.MonkeyPatch) -> Load:
+    """Loads the settings of a process that has no `JWT_SECRET_KEY`."""
+
+    def load_with(**variables: str) -> Settings:
+        return load(JWT_SECRET_KEY="", **variables)
+
+    return load_with
+
+
+def secret_of(settings: Settings) -> str | None:
+    return settings.core.secret_key
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", " \t\n\n"])
+def test_a_key_may_be_in_a_file_and_white_space_at_its_end_is_no_part_of_it(load_without_key: Load, end: str) -> None:
+    Path("key").write_bytes(f" {KEY}{end}".encode())
+    assert secret_of(load_without_key(JWT_SECRET_KEY_FILE="key")) == f" {KEY}"
+
+
+def test_a_file_with_a_byte_order_mark_is_read(load_without_key: Load) -> None:
+    Path("key").write_text(KEY, "utf-8-sig")
+    assert secret_of(load_without_key(JWT_SECRET_KEY_FILE=f" {Path('key').absolute()}\n")) == KEY
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "PS384", "ES256", "ES384", "EdDSA"])
+def test_a_private_key_may_be_in_a_variable_or_in_a_file(load: Load, load_without_key: Load, algorithm: str) -> None:
+    pem = key_text(algorithm)
+    Path("key.pem").write_text(pem)
+    escaped = pem.replace("\n", "\\n")
+    for settings in (
+        load(JWT_SECRET_KEY=pem, JWT_ALGORITHM=algorithm),
+        load(JWT_SECRET_KEY=escaped, JWT_ALGORITHM=algorithm),
+        load_without_key(JWT_SECRET_KEY_FILE="key.pem", JWT_ALGORITHM=algorithm),
+    ):
+        key = read_signing_key(secret_of(settings) or "", algorithm=settings.core.algorithm)
+        assert key.key_id == read_signing_key(pem, algorithm=algorithm).key_id
+
+
+@pytest.mark.parametrize("form", ["in one line", "in quotes over several lines", "in quotes in one line"])
+def test_a_private_key_may_be_in_dotenv(load_without_key: Load, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    pem = key_text("ES256").rstrip()
+    escaped = pem.replace("\n", "\\n")
+    written = {
+        "in one line": escaped,
+        "in quotes over several lines": f'"{pem}"',
+        "in quotes in one line": f'"{escaped}"',
+    }
+    Path(".env").write_text(f"JWT_SECRET_KEY={written[form]}\nJWT_ALGORITHM=ES256\n")
+    monkeypatch.delenv("JWT_SECRET_KEY", raising=False)
+    settings = load_settings(Settings)
+    assert read_signing_key(secret_of(settings) or "", algorithm="ES256")
+
+
+def test_a_private_key_that_dotenv_cuts_at_its_first_line_break_is_refused_with_the_reason(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(".env").write_text(f"JWT_ALGORITHM=ES256\nJWT_SECRET_KEY={key_text('ES256')}")
+    monkeypatch.delenv("JWT_SECRET_KEY", raising=False)
+    with pytest.raises(
+        ConfigurationError, match=r"^JWT_SECRET_KEY has no line -----END \.\.\.-----: the key may have been"
+    ):
+        load_settings(Settings)
+
+
+def test_a_key_in_two_places_is_refused(load: Load) -> None:
+    Path("key").write_text(KEY)
+    with pytest.raises(
+        ConfigurationError, match=r"^JWT_SECRET_KEY and JWT_SECRET_KEY_FILE are both set: remove one of them$"
+    ):
+        load(JWT_SECRET_KEY_FILE="key")
+
+
+@pytest.mark.parametrize("algorithm", ["HS384", "ES256"])
+def test_a_missing_key_is_said_to_be_required_with_the_algorithm(load_without_key: Load, algorithm: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^JWT_SECRET_KEY is required: set it to .*`tradingagents secret"):
+        load_without_key(JWT_ALGORITHM=algorithm)
+
+
+@pytest.mark.parametrize("variable", ["JWT_SECRET_KEY_FILE", "JWT_PREVIOUS_KEYS_FILE"])
+@pytest.mark.parametrize(
+    ("path", "fault"),
+    [
+        ("missing", "names a file that does not exist"),
+        ("text/key", "names a file that does not exist"),
+        ("MySecret" * 100, "names a file that does not exist"),
+        ("folder", "names a folder"),
+        ("bytes", "names a file that is not UTF-8 text"),
+        ("large", "names a file of more than 262144 bytes"),
+    ],
+    ids=["missing", "no folder", "a key", "folder", "bytes", "large"],
+)
+def test_a_file_of_keys_that_cannot_be_read_is_refused(load: Load, variable: str, path: str, fault: str) -> None:
+    Path("folder").mkdir()
+    Path("text").write_text("text")
+    Path("bytes").write_bytes(b"\xff" * 64)
+    Path("large").write_bytes(b"k" * 300_000)
+    key = "" if variable == "JWT_SECRET_KEY_FILE" else KEY
+    with pytest.raises(ConfigurationError, match=f"^{variable} {fault}") as refused:
+        load(JWT_SECRET_KEY=key, **{variable: path})
+    assert "MySecret" not in str(refused.value)
+
+
+def test_an_empty_file_is_no_key(load_without_key: Load) -> None:
+    Path("key").write_text(" \n")
+    with pytest.raises(ConfigurationError, match=r"^JWT_SECRET_KEY_FILE: the key is too short for HS256: use 32 bytes"):
+        load_without_key(JWT_SECRET_KEY_FILE="key")
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "text", "fault"),
+    [
+        ("HS256", "short", "is too short for HS256"),
+        ("HS256", key_text("ES256"), "is in PEM, but the algorithm HS256 needs a secret text"),
+        ("ES256", KEY, "should be in PEM for ES256"),
+        ("ES384", key_text("ES256"), "is an EC key on the curve P-256, but ES384 needs an EC key on the curve P-384"),
+        ("RS256", private_pem(pair("RSA 1024")), "has 1024 bits"),
+        ("ES256", public_pem(pair("P-256")), "is a public key"),
+    ],
+    ids=["short", "PEM", "no PEM", "curve", "bits", "public"],
+)
+def test_a_key_that_cannot_be_used_is_refused_by_the_name_of_its_variable(
+    load: Load, load_without_key: Load, algorithm: str, text: str, fault: str
+) -> None:
+    Path("key").write_text(text)
+    with pytest.raises(ConfigurationError, match=f"^JWT_SECRET_KEY {fault}"):
+        load(JWT_SECRET_KEY=text, JWT_ALGORITHM=algorithm)
+    with pytest.raises(ConfigurationError, match=f"^JWT_SECRET_KEY_FILE: the key {fault}"):
+        load_without_key(JWT_SECRET_KEY_FILE="key", JWT_ALGORITHM=algorithm)
+
+
+def test_previous_keys_are_in_a_file(load: Load) -> None:
+    Path("previous").write_text(f"HS256 {SECRET}\n")
+    assert load(JWT_PREVIOUS_KEYS_FILE="previous").core.previous_keys == f"HS256 {SECRET}"
+    assert load(JWT_PREVIOUS_KEYS_FILE="").core.previous_keys == ""
+
+
+def test_an_empty_file_has_no_previous_keys(load: Load) -> None:
+    Path("previous").write_text("\n")
+    assert load(JWT_PREVIOUS_KEYS_FILE="previous").core.previous_keys == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (SECRET, "line 1 should begin with the name of an algorithm"),
+        ("HS256 MySecret", "the key of line 1 is too short for HS256"),
+        (f"HS512 {KEY * 2}", "the key of line 1 is also the key of HS256: a key has one algorithm"),
+    ],
+    ids=["no algorithm", "short", "two algorithms"],
+)
+def test_a_previous_key_that_cannot_be_used_is_refused_by_its_line(load: Load, text: str, fault: str) -> None:
+    Path("previous").write_text(f"{text}\n")
+    with pytest.raises(ConfigurationError, match=f"^JWT_PREVIOUS_KEYS_FILE: {fault}") as refused:
+        load(JWT_PREVIOUS_KEYS_FILE="previous", JWT_SECRET_KEY=KEY * 2)
+    assert "MySecret" not in str(refused.value)
+
+
+def test_keys_from_files_are_not_shown(load_without_key: Load) -> None:
+    Path("key").write_text(KEY)
+    Path("previous").write_text(f"HS256 {SECRET}\n")
+    settings = load_without_key(JWT_SECRET_KEY_FILE="key", JWT_PREVIOUS_KEYS_FILE="previous")
+    for shown in (repr(settings), repr(settings.core), str(settings.model_dump())):
+        assert KEY not in shown
+        assert SECRET not in shown
 
 
 # The file `.env`
