@@ -25,7 +25,7 @@ from tradingagents_http.middleware import (
 )
 from tradingagents_http.requests.client_address import Network
 from tradingagents_http.router import build_router
-from tradingagents_http.routes import health
+from tradingagents_http.routes import health, jwks
 
 
 def create_app(
@@ -75,6 +75,7 @@ def create_app(
         # With `include_router`, FastAPI would search for the route of each request in several steps.
         routes=[
             *build_router(core, trusted_proxies=trusted_proxies).routes,
+            *jwks.routes(core).routes,
             *health.routes().routes,
             # These two routes replace FastAPI's.
             *([Route(openapi_url, document.publish)] if openapi_url is not None else []),

@@ -15,6 +15,7 @@ PASSWORD: Final = f"{AUTH}/password"
 REGISTER: Final = f"{AUTH}/register"
 API_KEYS: Final = f"{API}/api-keys"
 STRATEGIES: Final = f"{API}/strategies"
+PUBLIC_KEYS: Final = "/.well-known/jwks.json"
 
 
 def prefix_of(path: str) -> str:

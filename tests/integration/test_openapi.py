@@ -34,6 +34,7 @@ pytestmark = pytest.mark.anyio
 
 STATUSES = {
     ("get", "/health"): ("health", {200, 413, 422, 500}),
+    ("get", "/.well-known/jwks.json"): ("list_public_keys", {200, 413, 422, 500}),
     ("post", "/api/v1/auth/login"): ("login", {200, 400, 401, 413, 415, 422, 429, 500, 503}),
     ("post", "/api/v1/auth/refresh"): ("refresh", {200, 400, 401, 413, 415, 422, 500, 503}),
     ("post", "/api/v1/auth/logout"): ("logout", {204, 400, 401, 403, 413, 422, 500, 503}),
@@ -60,6 +61,7 @@ ANSWERS: Final = (
     *("Strategy", "StrategyPage", "Token", "Health", "ErrorResponse", "ValidationErrorResponse", "Problem"),
     *("TokenErrorResponse", "TokenValidationErrorResponse", "RefreshedToken", "Session", "SessionPage"),
     *("ApiKey", "NewApiKey", "ApiKeyPage", "Account"),
+    *("PublicKeySet", "RsaPublicKey", "EcPublicKey", "OkpPublicKey"),
 )
 REQUESTS: Final = {
     "StrategyCreate": ["name", "description", "parameters", "is_active"],
@@ -69,7 +71,7 @@ REQUESTS: Final = {
     "Registration": ["email", "password"],
 }
 FORMS: Final = ("LoginForm", "RefreshForm")
-OPEN_TO_ALL: Final = {"health", "login", "refresh", "register"}
+OPEN_TO_ALL: Final = {"health", "list_public_keys", "login", "refresh", "register"}
 TAKE_API_KEYS: Final = {
     "get_account",
     *(operation for operation, _ in STATUSES.values() if operation.endswith(("strategy", "strategies"))),

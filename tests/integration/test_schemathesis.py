@@ -16,7 +16,7 @@ import pytest
 from processes import KEY, SERVE, Machine, Server
 
 STRATEGIES: Final = "/api/v1/strategies"
-OPERATIONS: Final = 14
+OPERATIONS: Final = 15
 END_CREDENTIALS: Final = ("logout", "end_session", "change_password")
 
 # The first is the account of the document's examples, so that logins succeed, too.
