@@ -342,6 +342,7 @@ INVALID_QUERIES: Final = {
     "logout": "?scope=local",
     "get_account": "?verbose=1",
     "health": "?verbose=1",
+    "list_public_keys": "?kid=1",
 }
 USE_CASES: Final = {
     "login": ("authentication", "login"),
@@ -355,6 +356,7 @@ USE_CASES: Final = {
     "get_account": ("accounts", "get"),
     "change_password": ("accounts", "change_password"),
     "register": ("accounts", "register"),
+    "list_public_keys": ("authentication", "public_keys"),
     "list_strategies": ("strategies", "list"),
     "create_strategy": ("strategies", "create"),
     "get_strategy": ("strategies", "get"),
