@@ -20,8 +20,9 @@ from tradingagents_core.errors import (
     LoginTookTooLong,
     StoreUnavailable,
 )
+from tradingagents_core.ports import AccountWork
 from tradingagents_core.use_cases import (
-    authentication,
+    password_checks,
 )
 
 
@@ -154,11 +155,58 @@ def test_a_hash_that_another_login_has_renewed_meanwhile_lets_its_user_in(world,
     async def story() -> None:
         ann = await world.new_user()
         world.passwords.strength = 2
-        in_another_process = replace(world.do.authentication.login, queue=RoundRobinLoginQueue(turns=1))
-        log_in = partial(in_another_process, email=ann.email, password=PASSWORD, source=SOURCE)
+        login = world.do.authentication.login
+        checks = replace(login.checks, queue=RoundRobinLoginQueue(turns=1))
+        log_in = partial(replace(login, checks=checks), email=ann.email, password=PASSWORD, source=SOURCE)
         setattr(world.passwords, while_what, log_in)
         assert await world.do.authentication.login(email=ann.email, password=PASSWORD, source=SOURCE)
         assert not world.passwords.needs_rehash((await world.user()).password_hash)
+
+    asyncio.run(story())
+
+
+def test_hashes_that_two_logins_renew_at_once_let_both_in(world, monkeypatch):
+    async def story() -> None:
+        ann = await world.new_user()
+        world.passwords.strength = 2
+        login = world.do.authentication.login
+        checks = replace(login.checks, queue=RoundRobinLoginQueue(turns=1))
+        other = partial(replace(login, checks=checks), email=ann.email, password=PASSWORD, source=SOURCE)
+
+        # The other login ends between the check of this login and its session.
+        @asynccontextmanager
+        async def write_after_the_other(user_id: int) -> AsyncIterator[AccountWork]:
+            monkeypatch.undo()
+            assert await other()
+            async with world.accounts.write(user_id) as work:
+                yield work
+
+        monkeypatch.setattr(world.accounts, "write", write_after_the_other)
+        assert await login(email=ann.email, password=PASSWORD, source=SOURCE)
+        assert not world.passwords.needs_rehash((await world.user()).password_hash)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("change", ["set_password", "deactivate"])
+def test_a_change_between_the_check_of_a_password_and_the_session_is_not_overlooked(world, monkeypatch, change):
+    async def story() -> None:
+        ann = await world.new_user()
+
+        @asynccontextmanager
+        async def write_after_the_change(user_id: int) -> AsyncIterator[AccountWork]:
+            monkeypatch.undo()
+            more = {"password": NEW_PASSWORD} if change == "set_password" else {}
+            await getattr(world.do.accounts, change)(email=ann.email, **more)
+            async with world.accounts.write(user_id) as work:
+                yield work
+
+        monkeypatch.setattr(world.accounts, "write", write_after_the_change)
+        with pytest.raises(InvalidCredentials):
+            await world.do.authentication.login(email=ann.email, password=PASSWORD, source=SOURCE)
+        async with world.accounts.read() as view:
+            sessions = await view.sessions.list(user_id=ann.id, now=world.clock(), skip=0, limit=1)
+        assert sessions.total == 0
 
     asyncio.run(story())
 
@@ -185,48 +233,63 @@ def test_an_old_password_is_refused_that_was_replaced_while_its_login_waited_for
 # Logins while nothing can be written.
 
 
-@pytest.mark.parametrize("what", ["clear", "write"])
-def test_a_right_password_is_let_in_though_nothing_can_be_written(world, caplog, monkeypatch, what):
+def test_a_right_password_is_let_in_though_the_failures_cannot_be_cleared(world, caplog, monkeypatch):
     async def story() -> None:
         ann = await world.new_user()
         with pytest.raises(InvalidCredentials):
             await world.do.authentication.login(email=ann.email, password="wrong password", source=SOURCE)
-        world.passwords.strength = 2
-
-        def refuse_to_write(_: int = 0) -> None:
-            raise StoreUnavailable(reason="the disk is full")
 
         async def refuse_to_clear(_: Sequence[str]) -> None:
-            refuse_to_write()
+            raise StoreUnavailable(reason="the disk is full")
 
-        if what == "clear":
-            monkeypatch.setattr(world.failures, "clear", refuse_to_clear)
-        else:
-            monkeypatch.setattr(world.accounts, "write", refuse_to_write)
+        monkeypatch.setattr(world.failures, "clear", refuse_to_clear)
         assert await world.do.authentication.login(email=ann.email, password=PASSWORD, source=SOURCE)
 
     caplog.set_level(logging.WARNING)
     asyncio.run(story())
     assert [record.getMessage() for record in caplog.records if "the disk is full" in record.getMessage()] == [
-        f"Login of user 1: could not {what_is_lost}: The database is not available at the moment; try again"
+        "Login of user 1: could not clear the failed logins: The database is not available at the moment; try again"
         " shortly (the disk is full)"
-        for what_is_lost in [{"clear": "clear the failed logins", "write": "replace the weak password hash"}[what]]
     ]
 
 
-def test_a_right_password_does_not_wait_for_slow_writes_which_go_on_after_the_answer(world, caplog, monkeypatch):
-    monkeypatch.setattr(authentication, "WRITE_SECONDS", 0.05)
+def test_a_right_password_opens_no_session_while_none_can_be_written(world, monkeypatch):
+    async def story() -> None:
+        ann = await world.new_user()
+
+        def refuse_to_write(_: int) -> None:
+            raise StoreUnavailable(reason="the disk is full")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(world.accounts, "write", refuse_to_write)
+            with pytest.raises(StoreUnavailable):
+                await world.do.authentication.login(email=ann.email, password=PASSWORD, source=SOURCE)
+        assert await world.do.authentication.login(email=ann.email, password=PASSWORD, source=SOURCE)
+
+    asyncio.run(story())
+
+
+def test_a_right_password_does_not_wait_for_slow_clearing_which_goes_on_after_the_answer(world, caplog, monkeypatch):
+    monkeypatch.setattr(password_checks, "WRITE_SECONDS", 0.05)
+    attempt = LoginAttempt.of(email="ann@example.com", source=SOURCE)
 
     async def story() -> None:
         ann = await world.new_user()
-        world.passwords.strength = 2
-        async with world.accounts.write(ann.id):
-            # Nobody else writes meanwhile.
-            assert await world.do.authentication.login(email=ann.email, password=PASSWORD, source=SOURCE)
-            assert world.passwords.needs_rehash((await world.user()).password_hash)
-        (task,) = world.do.authentication.login._unfinished
+        with pytest.raises(InvalidCredentials):
+            await world.do.authentication.login(email=ann.email, password="wrong password", source=SOURCE)
+        may_clear = asyncio.Event()
+
+        async def clear_late(keys: Sequence[str]) -> None:
+            await may_clear.wait()
+            await MemoryLoginFailures.clear(world.failures, keys)
+
+        monkeypatch.setattr(world.failures, "clear", clear_late)
+        assert await world.do.authentication.login(email=ann.email, password=PASSWORD, source=SOURCE)
+        assert await world.failures.find(attempt.keys_of_account)
+        (task,) = world.do.authentication.login.checks._unfinished
+        may_clear.set()
         await task
-        assert not world.passwords.needs_rehash((await world.user()).password_hash)
+        assert not await world.failures.find(attempt.keys_of_account)
 
     asyncio.run(story())
     assert (
@@ -237,7 +300,7 @@ def test_a_right_password_does_not_wait_for_slow_writes_which_go_on_after_the_an
 
 @pytest.mark.parametrize("where", ["find", "add", "read", "verify"])
 def test_a_login_that_is_not_decided_in_time_is_refused_and_leaves_nothing_behind(world, monkeypatch, where):
-    monkeypatch.setattr(authentication, "DECISION_SECONDS", 0.05)
+    monkeypatch.setattr(password_checks, "DECISION_SECONDS", 0.05)
     attempt = LoginAttempt.of(email="ann@example.com", source=SOURCE)
 
     async def never(*_: object, **__: object) -> None:
@@ -312,34 +375,57 @@ def test_the_token_of_a_user_who_is_switched_off_is_refused_at_once(world):
     asyncio.run(story())
 
 
-def test_a_user_who_is_switched_on_again_can_log_in_and_use_the_token_of_before(world):
+def test_a_user_who_is_switched_on_again_logs_in_again_because_the_token_of_before_has_ended(world):
     async def story() -> None:
         ann = await world.new_user()
         token = (await world.do.authentication.login(email=ann.email, password=PASSWORD, source=SOURCE)).access_token
         await world.do.accounts.deactivate(email=ann.email)
         await world.do.accounts.activate(email="ANN@example.com")
+        with pytest.raises(InvalidToken):
+            await world.do.authentication.authenticate(credential=token)
+        token = (await world.do.authentication.login(email=ann.email, password=PASSWORD, source=SOURCE)).access_token
         assert (await world.do.authentication.authenticate(credential=token)).user_id == ann.id
-        assert await world.do.authentication.login(email=ann.email, password=PASSWORD, source=SOURCE)
 
     asyncio.run(story())
 
 
-def test_a_token_leads_to_its_user_until_it_expires(world):
+def test_a_token_leads_to_its_user_and_session_until_it_expires(world):
     async def story() -> None:
         await world.new_user("zoe@example.com")
         ann = await world.new_user("ann@example.com")
         login = await world.do.authentication.login(email=ann.email, password=PASSWORD, source=SOURCE)
-        await world.do.accounts.set_password(email=ann.email, password=NEW_PASSWORD)
         caller = await world.do.authentication.authenticate(credential=login.access_token)
         whole_second = world.clock().replace(microsecond=0)
-        assert caller == Caller(user_id=ann.id, expires_at=whole_second + login.lifetime)
+        session_id = world.tokens.verify(login.access_token).session_id
+        assert caller == Caller(user_id=ann.id, session_id=session_id, expires_at=whole_second + login.lifetime)
 
     asyncio.run(story())
 
 
-def test_a_token_of_a_user_who_is_gone_is_refused(world):
-    with pytest.raises(InvalidToken):
-        asyncio.run(world.do.authentication.authenticate(credential=world.tokens.issue(user_id=NO_ID)))
+def test_the_token_of_a_user_whose_password_is_replaced_is_refused_at_once(world):
+    async def story() -> None:
+        ann = await world.new_user()
+        token = (await world.do.authentication.login(email=ann.email, password=PASSWORD, source=SOURCE)).access_token
+        await world.do.accounts.set_password(email=ann.email, password=NEW_PASSWORD)
+        with pytest.raises(InvalidToken):
+            await world.do.authentication.authenticate(credential=token)
+
+    asyncio.run(story())
+
+
+def test_a_token_of_an_unknown_session_or_of_another_users_session_is_refused(world):
+    async def story() -> None:
+        ann = await world.new_user()
+        zoe = await world.new_user("zoe@example.com")
+        login = await world.do.authentication.login(email=ann.email, password=PASSWORD, source=SOURCE)
+        session_id = world.tokens.verify(login.access_token).session_id
+        for user_id, of_session in [(ann.id, NO_ID), (zoe.id, session_id), (NO_ID, session_id)]:
+            with pytest.raises(InvalidToken):
+                await world.do.authentication.authenticate(
+                    credential=world.tokens.issue(user_id=user_id, session_id=of_session)
+                )
+
+    asyncio.run(story())
 
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", "\ud800", "x" * 10_000])

@@ -18,7 +18,7 @@ from tradingagents_core.errors import (
     UserNotFound,
 )
 from tradingagents_core.ports import AccountStore, AccountWork, Callers, Clock, TokenService
-from tradingagents_core.use_cases.password_checks import PasswordChecks
+from tradingagents_core.use_cases.password_checks import CheckedPassword, PasswordChecks
 
 REFRESH_LIFETIME: Final = timedelta(days=30)
 REFRESH_REUSE: Final = timedelta(seconds=10)
@@ -61,13 +61,25 @@ class Login:
 
     async def __call__(self, *, email: str, password: str, source: str, offline_access: bool = False) -> IssuedToken:
         plain_bool("offline_access", offline_access)
-        checked = await self.checks(email=email, password=password, source=source)
+        issued = None
+        while issued is None:
+            checked = await self.checks(email=email, password=password, source=source)
+            issued = await self._open_session(checked, offline_access=offline_access)
+        _log.info("Login from %s: user %d", source, checked.user.id)
+        return issued
+
+    async def _open_session(self, checked: CheckedPassword, *, offline_access: bool) -> IssuedToken | None:
+        """The tokens; None where the hash has changed since the check: the password has to be checked again.
+
+        A changed hash is not always another password: another login may have replaced a weak hash.
+        """
         try:
             async with self.accounts.write(checked.user.id) as work:
                 user = await work.users.get(checked.user.id)
-                if user.password_hash != checked.user.password_hash or not user.is_active:
-                    # The password was changed, or the user deactivated, after the check.
+                if not user.is_active:
                     raise InvalidCredentials
+                if user.password_hash != checked.user.password_hash:
+                    return None
                 now = self.clock()
                 if checked.new_hash is not None:
                     await work.users.replace(user.with_password_hash(checked.new_hash, at=now))
@@ -79,7 +91,6 @@ class Login:
                     refresh_token = await _new_refresh_token(work, session, until=now + self.refresh.lifetime)
         except UserNotFound:
             raise InvalidCredentials from None
-        _log.info("Login from %s: user %d", source, user.id)
         return IssuedToken(
             access_token=self.tokens.issue(user_id=user.id, session_id=session.id),
             lifetime=self.tokens.lifetime,
