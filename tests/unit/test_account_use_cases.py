@@ -6,7 +6,9 @@ from dataclasses import replace
 import pytest
 from worlds import NEW_PASSWORD, PASSWORD, SOURCE, BusyAccounts, World, outcome
 
+from tradingagents_adapters.keyless_tokens import KeylessTokenService
 from tradingagents_core.domain.accounts import User
+from tradingagents_core.domain.authentication import Caller
 from tradingagents_core.errors import (
     EmailTaken,
     InvalidCredentials,
@@ -14,11 +16,8 @@ from tradingagents_core.errors import (
     StoreUnavailable,
     UserNotFound,
 )
-from tradingagents_core.ports import AccountView, AccountWork
-from tradingagents_core.use_cases import (
-    AccountUseCases,
-)
-from tradingagents_core.use_cases.accounts import NoCallers
+from tradingagents_core.ports import AccountView, AccountWork, Callers
+from tradingagents_core.use_cases import AccountUseCases, UseCases
 
 
 def test_an_account_can_be_used_at_once(world):
@@ -178,7 +177,10 @@ def test_the_callers_of_a_changed_account_are_forgotten_after_the_block_whether_
 ):
     events = []
 
-    class Noting(NoCallers):
+    class Noting(Callers):
+        async def find(self, credential: str) -> Caller | None:
+            return None
+
         async def forget(self, user_id: int) -> None:
             events.append(("forgotten", user_id, world.accounts.open_blocks))
 
@@ -193,7 +195,12 @@ def test_the_callers_of_a_changed_account_are_forgotten_after_the_block_whether_
         if fails:
             monkeypatch.setattr(world.accounts, "write", write_and_fail)
         accounts = AccountUseCases.over(
-            store=world.accounts, passwords=world.passwords, clock=world.clock, callers=Noting()
+            store=world.accounts,
+            strategies=world.strategies,
+            callers=Noting(),
+            checks=world.do.authentication.login.checks,
+            passwords=world.passwords,
+            clock=world.clock,
         )
         more = {"password": NEW_PASSWORD} if name == "set_password" else {}
         result = await outcome(getattr(accounts, name)(email=ann.email, **more))
@@ -205,10 +212,17 @@ def test_the_callers_of_a_changed_account_are_forgotten_after_the_block_whether_
 
 def test_accounts_can_be_kept_without_tokens(world):
     async def story() -> None:
-        accounts = AccountUseCases.over(store=world.accounts, passwords=world.passwords, clock=world.clock)
-        ann = await accounts.create(email="ann@example.com", password=PASSWORD)
-        assert (await accounts.deactivate(email=ann.email)).is_active is False
-        assert await NoCallers().find("a credential") is None
+        core = UseCases.over(
+            strategies=world.strategies,
+            accounts=world.accounts,
+            failures=world.failures,
+            login_queue=world.queue,
+            tokens=KeylessTokenService(),
+            passwords=world.passwords,
+            clock=world.clock,
+        )
+        ann = await core.accounts.create(email="ann@example.com", password=PASSWORD)
+        assert (await core.accounts.deactivate(email=ann.email)).is_active is False
 
     asyncio.run(story())
 
