@@ -35,6 +35,7 @@ CLAIMS: Final = {
     "iss": "tradingagents",
     "aud": "tradingagents-api",
     "sub": "7",
+    "sid": "3",
     "iat": ISSUED,
     "exp": ISSUED + 1800,
     "jti": "a-token",
@@ -83,7 +84,7 @@ def header_of(token: str) -> dict[str, str]:
 
 
 def header_for(algorithm: str) -> dict[str, str]:
-    return header_of(service(algorithm).issue(user_id=7))
+    return header_of(service(algorithm).issue(user_id=7, session_id=1))
 
 
 def in_one_line(algorithm: str) -> str:
@@ -117,7 +118,7 @@ def verifying_key(jwk: dict[str, str]) -> Any:
 @pytest.mark.parametrize("algorithm", PAIR_ALGORITHMS)
 def test_another_program_verifies_a_token_with_the_published_key(algorithm: str) -> None:
     tokens = service(algorithm)
-    token = tokens.issue(user_id=7)
+    token = tokens.issue(user_id=7, session_id=1)
     (jwk,) = [dict(key) for key in tokens.public_keys()]
     message, _, signed = token.rpartition(".")
     assert is_signed(algorithm, verifying_key(jwk), message.encode(), decoded(signed))
@@ -129,7 +130,7 @@ def test_another_program_verifies_a_token_with_the_published_key(algorithm: str)
 def test_the_header_of_a_token_names_the_published_key(algorithm: str) -> None:
     tokens = service(algorithm)
     (jwk,) = tokens.public_keys()
-    assert header_of(tokens.issue(user_id=7)) == {"alg": algorithm, "kid": jwk["kid"], "typ": "JWT"}
+    assert header_of(tokens.issue(user_id=7, session_id=1)) == {"alg": algorithm, "kid": jwk["kid"], "typ": "JWT"}
     assert jwk["alg"] == algorithm
 
 
@@ -148,13 +149,20 @@ def test_a_secret_is_not_published(algorithm: str) -> None:
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_token_that_another_program_signs_in_the_same_form_is_taken(algorithm: str) -> None:
     claims = service(algorithm).verify(signed(compact(header_for(algorithm)), algorithm))
-    assert (claims.user_id, claims.token_id) == (7, "a-token")
+    assert (claims.user_id, claims.session_id, claims.token_id) == (7, 3, "a-token")
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize(
     "other",
-    [{"sub": "8 "}, {"iss": "https://example.com"}, {"aud": "another-api"}, {"exp": ISSUED}, {"admin": True}],
+    [
+        {"sub": "8 "},
+        {"sid": "3 "},
+        {"iss": "https://example.com"},
+        {"aud": "another-api"},
+        {"exp": ISSUED},
+        {"admin": True},
+    ],
     ids=lambda other: next(iter(other)),
 )
 def test_other_claims_are_refused_though_the_signature_is_right(algorithm: str, other: dict[str, Any]) -> None:
@@ -167,7 +175,7 @@ def test_other_claims_are_refused_though_the_signature_is_right(algorithm: str, 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_token_with_another_character_in_any_place_is_refused(algorithm: str) -> None:
     tokens = service(algorithm)
-    token = tokens.issue(user_id=7)
+    token = tokens.issue(user_id=7, session_id=1)
     for place, character in enumerate(token):
         assert_refused(tokens, f"{token[:place]}{'A' if character != 'A' else '_'}{token[place + 1 :]}")
 
@@ -175,7 +183,7 @@ def test_a_token_with_another_character_in_any_place_is_refused(algorithm: str) 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_token_with_another_bit_in_any_segment_is_refused(algorithm: str) -> None:
     tokens = service(algorithm)
-    token = tokens.issue(user_id=7)
+    token = tokens.issue(user_id=7, session_id=1)
 
     @settings(max_examples=200)
     @given(st.integers(0, 2), st.data())
@@ -192,7 +200,7 @@ def test_a_token_with_another_bit_in_any_segment_is_refused(algorithm: str) -> N
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_no_other_spelling_of_the_same_signature_is_taken(algorithm: str) -> None:
     tokens = service(algorithm)
-    token = tokens.issue(user_id=7)
+    token = tokens.issue(user_id=7, session_id=1)
     for last in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".replace(token[-1], ""):
         assert_refused(tokens, token[:-1] + last)
 
@@ -201,13 +209,13 @@ def test_no_other_spelling_of_the_same_signature_is_taken(algorithm: str) -> Non
 @pytest.mark.parametrize("content", [b"", b"\0", b"\0" * 64, b"\0" * 96, b"\0" * 256, b"\xff" * 256])
 def test_a_signature_of_another_length_or_of_zeros_is_refused(algorithm: str, content: bytes) -> None:
     tokens = service(algorithm)
-    message = tokens.issue(user_id=7).rpartition(".")[0]
+    message = tokens.issue(user_id=7, session_id=1).rpartition(".")[0]
     assert_refused(tokens, f"{message}.{encoded(content)}")
 
 
 def test_a_signature_in_der_is_refused() -> None:
     tokens = service("ES256")
-    message = tokens.issue(user_id=7).rpartition(".")[0]
+    message = tokens.issue(user_id=7, session_id=1).rpartition(".")[0]
     in_der = pair_for("ES256").sign(message.encode(), ec.ECDSA(SHA256()))
     assert_refused(tokens, f"{message}.{encoded(in_der)}")
 
@@ -309,23 +317,23 @@ def test_another_spelling_of_the_header_is_refused(algorithm: str, write: Callab
 def test_a_token_of_a_previous_key_stays_valid(old: str, new: str) -> None:
     before = service(old)
     after = service(new, key_text(new, 2), previous=in_one_line(old))
-    token = before.issue(user_id=7)
+    token = before.issue(user_id=7, session_id=1)
     assert after.verify(token) == before.verify(token)
     assert_refused(service(new, key_text(new, 2)), token)
-    assert_refused(before, after.issue(user_id=7))
+    assert_refused(before, after.issue(user_id=7, session_id=1))
 
 
 @pytest.mark.parametrize("old", PAIR_ALGORITHMS)
 def test_the_public_half_of_a_previous_key_is_enough(old: str) -> None:
     after = service("ES256", key_text("ES256", 2), previous=f"{old}\n{public_pem(pair_for(old))}")
-    assert after.verify(service(old).issue(user_id=7)).user_id == 7
+    assert after.verify(service(old).issue(user_id=7, session_id=1)).user_id == 7
 
 
 def test_a_new_key_is_known_before_it_signs() -> None:
     current_first = service("ES256", previous=f"EdDSA\n{key_text('EdDSA')}")
     new_first = service("EdDSA", previous=f"ES256\n{key_text('ES256')}EdDSA\n{key_text('EdDSA')}")
     for issuing, verifying in ((current_first, new_first), (new_first, current_first)):
-        assert verifying.verify(issuing.issue(user_id=7)).user_id == 7
+        assert verifying.verify(issuing.issue(user_id=7, session_id=1)).user_id == 7
 
 
 @pytest.mark.parametrize("algorithm", SECRET_ALGORITHMS)
@@ -351,7 +359,7 @@ def test_public_keys_are_published_with_the_current_key_first() -> None:
     tokens = service("ES256", previous=previous)
     keys = tokens.public_keys()
     assert [key["alg"] for key in keys] == ["ES256", "RS256", "EdDSA"]
-    assert keys[0]["kid"] == header_of(tokens.issue(user_id=7))["kid"]
+    assert keys[0]["kid"] == header_of(tokens.issue(user_id=7, session_id=1))["kid"]
 
 
 @given(st.sampled_from(ALGORITHMS), st.lists(st.sampled_from(ALGORITHMS), unique=True))

@@ -24,6 +24,7 @@ CLAIMS = {
     "iss": "tradingagents",
     "aud": "tradingagents-api",
     "sub": "7",
+    "sid": "3",
     "iat": ISSUED,
     "exp": ISSUED + 1800,
     "jti": "a-token",
@@ -70,34 +71,36 @@ def assert_refused(token: str, tokens: JwtTokenService | None = None) -> None:
 
 @given(
     st.integers(1, INTEGER_MAX),
+    st.integers(1, INTEGER_MAX),
     algorithms,
     st.integers(1, int(LIFETIME_MAX.total_seconds())),
     st.datetimes(datetime(2000, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
 )
-def test_a_token_says_for_whom_it_was_issued_and_when_and_until_when(user_id, algorithm, seconds, now):
+def test_a_token_says_for_whom_it_was_issued_and_when_and_until_when(user_id, session_id, algorithm, seconds, now):
     lifetime = timedelta(seconds=seconds)
     tokens = service(algorithm=algorithm, lifetime=lifetime, clock=lambda: now)
-    claims = tokens.verify(tokens.issue(user_id=user_id))
+    claims = tokens.verify(tokens.issue(user_id=user_id, session_id=session_id))
     second = now.replace(microsecond=0)
-    assert (claims.user_id, claims.issued_at, claims.expires_at) == (user_id, second, second + lifetime)
+    assert (claims.user_id, claims.session_id) == (user_id, session_id)
+    assert (claims.issued_at, claims.expires_at) == (second, second + lifetime)
 
 
 def test_two_tokens_of_one_user_in_one_moment_differ():
     tokens = service()
-    one, other = tokens.issue(user_id=7), tokens.issue(user_id=7)
+    one, other = tokens.issue(user_id=7, session_id=1), tokens.issue(user_id=7, session_id=1)
     assert one != other
     assert tokens.verify(one).token_id != tokens.verify(other).token_id
 
 
 def test_a_token_has_three_segments_of_ascii():
-    token = service().issue(user_id=7)
+    token = service().issue(user_id=7, session_id=1)
     assert token.isascii()
     assert token.count(".") == 2
 
 
 def test_a_token_is_valid_until_the_second_in_which_it_expires(clock):
     tokens = service(clock=clock, lifetime=timedelta(minutes=30))
-    token = tokens.issue(user_id=7)
+    token = tokens.issue(user_id=7, session_id=1)
     clock.now = NOW.replace(microsecond=0) + timedelta(minutes=30, microseconds=-1)
     assert tokens.verify(token).user_id == 7
     clock.now = NOW.replace(microsecond=0) + timedelta(minutes=30)
@@ -105,23 +108,23 @@ def test_a_token_is_valid_until_the_second_in_which_it_expires(clock):
 
 
 def test_a_restarted_service_with_the_same_key_takes_its_tokens_back():
-    assert service().verify(service().issue(user_id=7)).user_id == 7
+    assert service().verify(service().issue(user_id=7, session_id=1)).user_id == 7
 
 
 def test_a_token_of_another_key_is_refused():
-    assert_refused(service(key="x" * 64).issue(user_id=7))
+    assert_refused(service(key="x" * 64).issue(user_id=7, session_id=1))
 
 
 @given(algorithms, algorithms)
 def test_a_token_of_another_algorithm_is_refused_though_the_key_is_the_same(issued_with, verified_with):
     assume(issued_with != verified_with)
-    assert_refused(service(algorithm=issued_with).issue(user_id=7), service(algorithm=verified_with))
+    assert_refused(service(algorithm=issued_with).issue(user_id=7, session_id=1), service(algorithm=verified_with))
 
 
 # If this failed, the refusals below would prove nothing.
 def test_a_token_that_is_signed_by_hand_is_taken():
     claims = service().verify(signed(compact(CLAIMS)))
-    assert (claims.user_id, claims.token_id) == (7, "a-token")
+    assert (claims.user_id, claims.session_id, claims.token_id) == (7, 3, "a-token")
 
 
 @thousands_of_examples
@@ -168,7 +171,7 @@ def test_a_token_with_one_other_character_is_refused(data):
 def test_no_other_spelling_of_the_same_signature_is_taken(algorithm, at):
     # The last character of a segment carries bits that belong to no byte; a lenient reader ignores them.
     tokens = service(algorithm=algorithm)
-    token = tokens.issue(user_id=7)
+    token = tokens.issue(user_id=7, session_id=1)
     spellings = {
         token[:at] + other + token[at:][1:]
         for other in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -196,7 +199,7 @@ def test_segments_in_another_order_or_number_are_refused(order):
 
 
 def test_the_signature_of_another_token_is_refused():
-    one, other = service().issue(user_id=7), service().issue(user_id=8)
+    one, other = service().issue(user_id=7, session_id=1), service().issue(user_id=8, session_id=1)
     assert_refused(one.rpartition(".")[0] + "." + other.rpartition(".")[2])
 
 
@@ -275,36 +278,38 @@ def test_an_audience_among_others_is_refused():
     assert_refused(signed(compact(CLAIMS | {"aud": ["tradingagents-api"]})))
 
 
-@given(st.text(max_size=12) | st.from_regex(r"\s*[+-]?[\d_]{1,22}\s*", fullmatch=True))
-@example("")
-@example("abc")
-@example(" 1 ")
-@example("1\n")
-@example("+1")
-@example("-1")
-@example("0")
-@example("01")
-@example("0_1")
-@example("1_0")
-@example("1.0")
-@example("1e3")
-@example("\uff11\uff12")
-@example("\u0661")
-@example("1\uff12")
-@example("1\u0661")
-@example("1\x00")
-@example("\ud800")
-@example(str(2**63))
-@example("9" * 19)
-@example("9" * 2500)
-def test_a_subject_that_is_not_the_plain_number_of_an_id_is_refused(subject):
-    plain = subject.isascii() and subject.isdigit() and str(int(subject)) == subject and 1 <= int(subject) < 2**63
+@pytest.mark.parametrize("claim", ["sub", "sid"])
+@given(text=st.text(max_size=12) | st.from_regex(r"\s*[+-]?[\d_]{1,22}\s*", fullmatch=True))
+@example(text="")
+@example(text="abc")
+@example(text=" 1 ")
+@example(text="1\n")
+@example(text="+1")
+@example(text="-1")
+@example(text="0")
+@example(text="01")
+@example(text="0_1")
+@example(text="1_0")
+@example(text="1.0")
+@example(text="1e3")
+@example(text="\uff11\uff12")
+@example(text="\u0661")
+@example(text="1\uff12")
+@example(text="1\u0661")
+@example(text="1\x00")
+@example(text="\ud800")
+@example(text=str(2**63))
+@example(text="9" * 19)
+@example(text="9" * 2500)
+def test_a_user_or_session_that_is_not_the_plain_number_of_an_id_is_refused(claim, text):
+    plain = text.isascii() and text.isdigit() and str(int(text)) == text and 1 <= int(text) < 2**63
     assume(not plain)
-    assert_refused(signed(compact(CLAIMS | {"sub": subject})))
+    assert_refused(signed(compact(CLAIMS | {claim: text})))
 
 
 def test_the_greatest_id_is_taken():
-    assert service().verify(signed(compact(CLAIMS | {"sub": str(2**63 - 1)}))).user_id == 2**63 - 1
+    claims = service().verify(signed(compact(CLAIMS | {"sub": str(2**63 - 1), "sid": str(2**63 - 2)})))
+    assert (claims.user_id, claims.session_id) == (2**63 - 1, 2**63 - 2)
 
 
 @pytest.mark.parametrize(
@@ -358,7 +363,7 @@ def test_a_token_that_lasts_no_time_is_refused_also_before_that_time():
 
 def test_the_longest_lifetime_is_taken():
     tokens = service(lifetime=LIFETIME_MAX)
-    claims = tokens.verify(tokens.issue(user_id=7))
+    claims = tokens.verify(tokens.issue(user_id=7, session_id=1))
     assert claims.expires_at - claims.issued_at == LIFETIME_MAX
 
 
@@ -397,12 +402,12 @@ def test_a_key_shorter_than_the_digest_of_the_algorithm_is_refused(algorithm, mi
     with pytest.raises(ValueError, match=f"too short for {algorithm}: use {minimum} bytes or more"):
         service(key="k" * (minimum - 1), algorithm=algorithm)
     tokens = service(key="k" * minimum, algorithm=algorithm)
-    assert tokens.verify(tokens.issue(user_id=7)).user_id == 7
+    assert tokens.verify(tokens.issue(user_id=7, session_id=1)).user_id == 7
 
 
 def test_the_bytes_of_a_key_are_counted_not_its_characters():
     tokens = service(key="é" * 16)
-    assert tokens.verify(tokens.issue(user_id=7)).user_id == 7
+    assert tokens.verify(tokens.issue(user_id=7, session_id=1)).user_id == 7
     with pytest.raises(ValueError, match="32 bytes or more"):
         service(key="é" * 15 + "k")
 
@@ -431,13 +436,13 @@ def test_a_lifetime_of_nothing_or_of_more_than_a_leap_year_is_refused(lifetime):
 
 def test_a_token_says_the_same_every_time():
     tokens = service()
-    token = tokens.issue(user_id=7)
+    token = tokens.issue(user_id=7, session_id=1)
     assert tokens.verify(token) == tokens.verify(token)
 
 
 def test_a_token_that_was_verified_before_is_refused_once_it_has_expired(clock):
     tokens = service(clock=clock, lifetime=timedelta(minutes=30))
-    token = tokens.issue(user_id=7)
+    token = tokens.issue(user_id=7, session_id=1)
     tokens.verify(token)
     clock.move(timedelta(minutes=30))
     assert_refused(token, tokens)
@@ -446,7 +451,7 @@ def test_a_token_that_was_verified_before_is_refused_once_it_has_expired(clock):
 def test_a_token_that_was_refused_is_refused_again():
     tokens = service()
     for _ in range(2):
-        assert_refused(service(key="x" * 64).issue(user_id=7), tokens)
+        assert_refused(service(key="x" * 64).issue(user_id=7, session_id=1), tokens)
 
 
 def test_a_token_that_came_too_early_is_taken_when_its_time_has_come(clock):
@@ -459,14 +464,14 @@ def test_a_token_that_came_too_early_is_taken_when_its_time_has_come(clock):
 
 def test_a_token_that_differs_from_a_verified_one_in_any_place_is_refused():
     tokens = service()
-    token = tokens.issue(user_id=7)
+    token = tokens.issue(user_id=7, session_id=1)
     tokens.verify(token)
     for place, character in enumerate(token):
         assert_refused(token[:place] + ("A" if character != "A" else "_") + token[place + 1 :], tokens)
 
 
 def test_what_one_service_has_verified_another_key_does_not_take():
-    token = service().issue(user_id=7)
+    token = service().issue(user_id=7, session_id=1)
     tokens, others = service(), service(key="x" * 64)
     tokens.verify(token)
     assert_refused(token, others)
@@ -492,7 +497,7 @@ def test_a_token_that_is_too_long_costs_no_signature(monkeypatch):
 def test_a_token_from_the_future_is_one_line_in_the_log_each_minute(clock, caplog):
     ahead = service(clock=lambda: clock() + timedelta(minutes=5))
     tokens = service(clock=clock)
-    early = [ahead.issue(user_id=7) for _ in range(3)]
+    early = [ahead.issue(user_id=7, session_id=1) for _ in range(3)]
     for token in early:
         assert_refused(token, tokens)
     assert len(caplog.records) == 1
@@ -504,8 +509,10 @@ def test_a_token_from_the_future_is_one_line_in_the_log_each_minute(clock, caplo
 
 def test_tokens_that_are_wrong_in_other_ways_are_not_in_the_log(clock, caplog):
     tokens = service(clock=clock)
-    assert_refused(service(key="x" * 64, clock=lambda: clock() + timedelta(minutes=5)).issue(user_id=7), tokens)
-    expired = tokens.issue(user_id=7)
+    assert_refused(
+        service(key="x" * 64, clock=lambda: clock() + timedelta(minutes=5)).issue(user_id=7, session_id=1), tokens
+    )
+    expired = tokens.issue(user_id=7, session_id=1)
     clock.move(timedelta(days=1))
     assert_refused(expired, tokens)
     assert not caplog.records
