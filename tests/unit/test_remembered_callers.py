@@ -1,16 +1,20 @@
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import count
 
 import pytest
 
 from tradingagents_adapters import remembered_callers
+from tradingagents_adapters.clock import utc_now
 from tradingagents_adapters.jwt_tokens import JwtTokenService
 from tradingagents_adapters.memory import MemoryAccountStore
 from tradingagents_adapters.remembered_callers import REMEMBERED_MAX, RememberedCallers
 from tradingagents_conformance import CallersContract, EndAccount, IssueCredential
 from tradingagents_conformance.examples import CHANGED, add_user
+from tradingagents_core.domain.api_keys import API_KEY_PREFIX, SHOWN_LENGTH, ApiKeyContent
 from tradingagents_core.domain.authentication import Caller
+from tradingagents_core.domain.scopes import ALL_SCOPES
+from tradingagents_core.domain.secrets import hash_of, new_secret
 from tradingagents_core.errors import StoreUnavailable
 from tradingagents_core.ports import AccountStore, Callers, TokenService
 from tradingagents_core.use_cases import AccountCallers
@@ -22,7 +26,7 @@ BOB = "the credential of Bob"
 
 
 class OfAccounts(CallersContract):
-    """Callers who have an account in memory, and a token."""
+    """Callers who have an account in memory, and the token of a session or an API key."""
 
     @pytest.fixture
     def store(self) -> AccountStore:
@@ -30,17 +34,25 @@ class OfAccounts(CallersContract):
 
     @pytest.fixture
     def tokens(self) -> TokenService:
-        return JwtTokenService(
-            secret_key="k" * 64, algorithm="HS256", lifetime=timedelta(minutes=30), clock=lambda: datetime.now(UTC)
-        )
+        return JwtTokenService(secret_key="k" * 64, algorithm="HS256", lifetime=timedelta(minutes=30), clock=utc_now)
 
-    @pytest.fixture
-    def issue_credential(self, store: AccountStore, tokens: TokenService) -> IssueCredential:
+    @pytest.fixture(params=["token", "API key"])
+    def issue_credential(
+        self, request: pytest.FixtureRequest, store: AccountStore, tokens: TokenService
+    ) -> IssueCredential:
         numbers = count()
 
         async def issue() -> tuple[str, int]:
             user = await add_user(store, f"{next(numbers)}@example.com")
-            return tokens.issue(user_id=user.id), user.id
+            now = utc_now()
+            async with store.write(user.id) as work:
+                if request.param == "token":
+                    session = await work.sessions.add(at=now, expires_at=now + timedelta(minutes=30))
+                    return tokens.issue(user_id=user.id, session_id=session.id), user.id
+                text = new_secret(API_KEY_PREFIX)
+                content = ApiKeyContent(name="bot", scopes=ALL_SCOPES)
+                await work.api_keys.add(content, prefix=text[:SHOWN_LENGTH], key_hash=hash_of(text), at=now)
+            return text, user.id
 
         return issue
 
@@ -56,14 +68,14 @@ class OfAccounts(CallersContract):
 class TestAccountCallers(OfAccounts):
     @pytest.fixture
     def callers(self, store: AccountStore, tokens: TokenService) -> Callers:
-        return AccountCallers(store=store, tokens=tokens)
+        return AccountCallers(store=store, tokens=tokens, clock=utc_now)
 
 
 class TestRememberedCallers(OfAccounts):
     @pytest.fixture(params=[60, 0], ids=["60 seconds", "0 seconds"])
     def callers(self, request: pytest.FixtureRequest, store: AccountStore, tokens: TokenService) -> Callers:
-        callers = AccountCallers(store=store, tokens=tokens)
-        return RememberedCallers(callers, seconds=request.param, clock=lambda: datetime.now(UTC))
+        callers = AccountCallers(store=store, tokens=tokens, clock=utc_now)
+        return RememberedCallers(callers, seconds=request.param, clock=utc_now)
 
 
 class WatchedCallers(Callers):
