@@ -28,14 +28,18 @@ QUICK: Final = 10
 
 
 def new_tokens(database: Database, count: int = 1) -> list[str]:
-    """The tokens of `count` new users."""
+    """The tokens of `count` new users, with a session for each."""
     rows = database.sql(
-        "INSERT INTO tradingagents_users (email, password_hash, is_active, created_at, updated_at)"
+        "WITH users AS ("
+        " INSERT INTO tradingagents_users (email, password_hash, is_active, created_at, updated_at)"
         f" SELECT gen_random_uuid() || '@example.com', 'none', true, now(), now() FROM generate_series(1, {count})"
-        " RETURNING id"
+        " RETURNING id)"
+        " INSERT INTO tradingagents_sessions (user_id, created_at, last_used_at, expires_at)"
+        " SELECT id, now(), now(), now() + interval '1 hour' FROM users RETURNING user_id || ' ' || id"
     )
     tokens = JwtTokenService(secret_key=KEY, algorithm="HS256", lifetime=timedelta(minutes=30), clock=utc_now)
-    return [tokens.issue(user_id=int(row)) for row in rows]
+    ids = [row.split() for row in rows]
+    return [tokens.issue(user_id=int(user_id), session_id=int(session_id)) for user_id, session_id in ids]
 
 
 def stored_names(database: Database, beginning: str = "") -> list[str]:

@@ -26,7 +26,10 @@ SAYS: Final = {
     "own_process_pool": "Crossover\nname blank name should not be blank\n",
     "own_session": "['kept']\n",
     "own_transaction": "['Crossover']\n",
-    "replace_a_part": "Caller(user_id=1009, expires_at=None)\nInvalid or expired token\n",
+    "replace_a_part": (
+        "Caller(user_id=1009, scopes=('strategies:read', 'strategies:write'), session_id=None, api_key_id=None,"
+        " expires_at=None)\nInvalid or expired token\n"
+    ),
     "several_use_cases": "fast is taken\n['fast', 'slow']\n",
 }
 """What each program prints."""
