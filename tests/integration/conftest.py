@@ -7,6 +7,7 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any, Final
 
 import asyncpg
 import httpx
@@ -20,6 +21,11 @@ from tradingagents_adapters.sql import open_database
 from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.schema import migrate
 from tradingagents_http.app import create_app
+
+PATIENT: Final[dict[str, Any]] = dict.fromkeys(
+    ("pool_timeout", "connect_timeout", "statement_timeout", "answer_timeout"), 30
+)
+"""Limits for tests of what a store answers: a busy machine is no reason for a refusal."""
 
 
 @pytest.fixture
@@ -135,7 +141,7 @@ def open_postgresql_stores(database_of_stores: Database) -> OpenStores:
         connection = await asyncpg.connect(database_of_stores.dsn)
         await connection.execute(EMPTY_THE_STORES)
         await connection.close()
-        async with open_database(DatabaseOptions(url=read_database_url(database_of_stores.setting))) as database:
+        async with open_database(DatabaseOptions(url=database_of_stores.setting, **PATIENT)) as database:
             yield Stores.over(database)
 
     return open_stores
