@@ -70,13 +70,13 @@ def set_password(email: Email, password_stdin: PasswordStdin = False) -> None:
 
 @commands.command("deactivate")
 def deactivate_user(email: Email) -> None:
-    """Deactivate an account: its logins and tokens are refused from now on."""
+    """Deactivate an account: its logins, tokens and API keys are refused from now on."""
     typer.echo(f"Deactivated {call(lambda core: core.accounts.deactivate(email=email)).email}.")
 
 
 @commands.command("activate")
 def activate_user(email: Email) -> None:
-    """Activate an account: its logins and tokens are accepted again."""
+    """Activate an account: its logins and API keys are accepted again."""
     typer.echo(f"Activated {call(lambda core: core.accounts.activate(email=email)).email}.")
 
 

@@ -1,6 +1,5 @@
 """Servers that start while their database is away, on a newer schema, or without lifespan events."""
 
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -203,9 +202,10 @@ def test_a_file_that_is_removed_is_noticed_before_a_change_is_acknowledged(machi
 def test_a_file_that_is_replaced_is_used_from_then_on(machine: Machine) -> None:
     give_account(machine)
     backup = machine.folder / "backup.db"
-    shutil.copy(machine.folder / "tradingagents.db", backup)
     with machine.serving(*SERVE) as server:
         token = server.token(EMAIL, PASSWORD)
+        with closing(sqlite3.connect(machine.folder / "tradingagents.db")) as connection:
+            connection.execute("VACUUM INTO ?", [str(backup)])
         assert create(server, token, "not in the backup") == 201
         for each in machine.folder.glob("tradingagents.db-*"):
             each.unlink()
