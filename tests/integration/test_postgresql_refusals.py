@@ -35,7 +35,10 @@ class Fault:
     password: str | None = PASSWORD
 
 
-TABLES: Final = ("users", "owners", "strategies", "login_failures", "schema_needs", "alembic_version")
+TABLES: Final = (
+    *("users", "sessions", "refresh_tokens", "api_keys", "owners", "strategies", "login_failures"),
+    *("schema_needs", "alembic_version"),
+)
 NOT_OURS: Final = "name a database in DATABASE_URL that is the service's own"
 FAULTS: Final = {
     "a wrong password": Fault(
