@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 import httpx
 import pytest
-from in_process import Api, Stores
+from in_process import CACHE_SECONDS, Api, Stores
 from processes import KEY, SERVE, Machine
 from sqlalchemy import text
 from sqlalchemy.engine import URL
@@ -159,7 +159,9 @@ async def test_the_log_names_the_file_once(
 
         shutil.copyfile(backup, file)
         caplog.clear()
-        # The other file does not have the account.
+        # The other file does not have the account, and the caller is remembered no longer.
+        api.clock.stop()
+        api.clock.move(seconds=CACHE_SECONDS + 1)
         assert (await api.ann.get(STRATEGIES)).status_code == 401
         assert [record.getMessage() for record in caplog.records if record.levelno > logging.DEBUG] == [
             "The database can be used now."
@@ -263,9 +265,11 @@ def test_a_created_strategy_is_never_acknowledged_and_gone_after_a_restart(tmp_p
     machine = Machine(tmp_path, {"JWT_SECRET_KEY": KEY})
     machine.run("tradingagents", "users", "create", "user@example.com", "--password-stdin", typed="SecurePassword123\n")
     file = tmp_path / "tradingagents.db"
-    shutil.copyfile(file, tmp_path / "backup.db")
     with machine.serving(*SERVE) as server:
         headers = {"Authorization": f"Bearer {server.token('user@example.com', 'SecurePassword123')}"}
+        # The backup has the session of the token.
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute("VACUUM INTO ?", [str(tmp_path / "backup.db")])
 
         def create(name: str) -> int:
             return server.client.post(STRATEGIES, headers=headers, json={"name": name}).status_code
