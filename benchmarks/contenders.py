@@ -35,6 +35,8 @@ class Contender:
             "DATABASE_URL": url,
             "JWT_SECRET_KEY": KEY,
             "PYTHONPATH": path,
+            # The tokens are valid until the longest measurement has ended.
+            "JWT_EXPIRATION_MINUTES": "1440",
             "TRUSTED_PROXIES": '["127.0.0.1"]',
             **self.variables,
         }

@@ -7,7 +7,8 @@ from typing import Final
 from benchmarks import calls, report
 from benchmarks.contenders import SERVICE
 from benchmarks.databases import Contents, Server
-from benchmarks.load import Load, Request
+from benchmarks.load import Load
+from benchmarks.requests import Request
 from benchmarks.rounds import Pace
 
 PACE: Final = Pace(rounds=3, seconds=2)

@@ -15,6 +15,8 @@ from typing import Final
 
 import httpx
 
+from benchmarks.requests import Request, ask, authorization_of
+
 CONNECTIONS: Final = 16
 """The default number of connections."""
 
@@ -26,20 +28,6 @@ _SPREAD: Final = 10_000_000
 """More numbers than one run uses."""
 
 _runs: Final = itertools.count(1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """A request and the expected status. `#` in the body is replaced by a number that no other request has."""
-
-    method: str
-    path: str
-    status: int
-    authorization: str = ""
-    content_type: str = ""
-    source: str = ""
-    """The client address that a proxy reports in `X-Forwarded-For`."""
-    body: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,24 +46,6 @@ def check_installed() -> None:
     """Exit with one line on standard error if wrk is missing."""
     if shutil.which("wrk") is None:
         sys.exit("error: the benchmarks need wrk: apt-get install wrk (Debian, Ubuntu), brew install wrk (macOS)")
-
-
-def ask(client: httpx.Client, request: Request, number: int = 0) -> httpx.Response:
-    """Send one request with this number in its body, and close the connection. Fail if the status is not expected."""
-    headers = {
-        "Authorization": request.authorization,
-        "Content-Type": request.content_type,
-        "X-Forwarded-For": request.source,
-        "Connection": "close",
-    }
-    response = client.request(
-        request.method,
-        request.path,
-        content=request.body.replace("#", str(number)),
-        headers={name: text for name, text in headers.items() if text},
-    )
-    assert response.status_code == request.status, f"{request.method} {request.path}: {response}: {response.text}"
-    return response
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +77,8 @@ class Load:
         """Run wrk, and return the results that `load.lua` prints."""
         with tempfile.NamedTemporaryFile("w", suffix=".tsv") as file:
             for each in self.requests:
-                line = (each.method, each.path, each.authorization, each.content_type, each.source, each.body)
+                authorization = authorization_of(self.client, each)
+                line = (each.method, each.path, authorization, each.content_type, each.source, each.body)
                 print(*line, sep="\t", file=file)
             file.flush()
             pace = ("-t1", f"-c{self.connections}", f"-d{seconds}s", "--timeout", f"{_SLOWEST_SECONDS}s")

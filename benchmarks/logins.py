@@ -11,7 +11,8 @@ from typing import Final
 from benchmarks import calls, report
 from benchmarks.contenders import SERVICE
 from benchmarks.databases import PASSWORD, Contents, Server
-from benchmarks.load import Load, Result, ask
+from benchmarks.load import Load, Result
+from benchmarks.requests import ask, log_in
 from benchmarks.rounds import Pace
 from tradingagents_adapters.argon2_passwords import WAITING_MAX, Argon2PasswordHasher
 
@@ -76,11 +77,11 @@ def _measured(server: Server, process: Executor, pace: Pace) -> Mapping[str, str
     report.tell(f"{server.kind}: logins")
     owners = range(1, CONTENTS.owners + 1)
     with SERVICE.serving_fresh(server, CONTENTS) as running:
-        crowd = Load(running.client, [calls.log_in(owner) for owner in owners], AT_ONCE)
+        crowd = Load(running.client, [log_in(owner) for owner in owners], AT_ONCE)
         get_one = [calls.get_one(owner, CONTENTS.strategies_of(owner)[0]) for owner in owners]
         readers = Load(running.client, get_one, READERS)
 
-        def log_in(seconds: int) -> Result:
+        def log_in_together(seconds: int) -> Result:
             result = crowd(seconds)
             # This login waits behind the logins that wrk left in the queue: the next measurement starts without them.
             ask(crowd.client, crowd.requests[0])
@@ -88,7 +89,7 @@ def _measured(server: Server, process: Executor, pace: Pace) -> Mapping[str, str
 
         def read_beside_logins(seconds: int) -> Result:
             with ThreadPoolExecutor() as beside:
-                logins = beside.submit(log_in, seconds + 2 * _HEAD_START_SECONDS)
+                logins = beside.submit(log_in_together, seconds + 2 * _HEAD_START_SECONDS)
                 time.sleep(_HEAD_START_SECONDS)
                 result = readers(seconds)
                 assert not logins.done()
@@ -98,7 +99,7 @@ def _measured(server: Server, process: Executor, pace: Pace) -> Mapping[str, str
         results = pace.in_turns(
             {
                 HASH: lambda seconds: process.submit(hash_alone, seconds).result(),
-                LOGINS: log_in,
+                LOGINS: log_in_together,
                 ALONE: readers,
                 BESIDE: read_beside_logins,
             }

@@ -15,7 +15,8 @@ import psutil
 from benchmarks import calls, report
 from benchmarks.contenders import SERVICE
 from benchmarks.databases import Server
-from benchmarks.load import Load, Result, ask
+from benchmarks.load import Load, Result
+from benchmarks.requests import ask, log_in
 from benchmarks.throughput import CONTENTS, operations
 
 SECONDS: Final = 600
@@ -144,7 +145,7 @@ def _watch(server: Server, seconds: int, stop: Event) -> Sequence[Sample]:
 def _visit(client: httpx.Client, number: int) -> None:
     """Log in; create, read and delete a strategy; check that the strategy is deleted."""
     owner = 1 + number % CONTENTS.owners
-    ask(client, calls.log_in(owner))
+    ask(client, log_in(owner))
     strategy = ask(client, calls.create(owner), number).json()["id"]
     ask(client, calls.get_one(owner, strategy))
     ask(client, calls.delete(owner, strategy))

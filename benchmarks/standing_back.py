@@ -16,6 +16,7 @@ from benchmarks import calls, report
 from benchmarks.contenders import SERVICE, Contender
 from benchmarks.databases import Contents, Server
 from benchmarks.load import Load, Result
+from benchmarks.requests import log_in
 from benchmarks.rounds import Pace
 
 PACE: Final = Pace(rounds=3, seconds=3)
@@ -107,7 +108,7 @@ def _readers(running: Running) -> Load:
 
 
 def _beside_each_other(running: Running, seconds: int) -> _Measured:
-    logins = Load(running.client, [calls.log_in(owner) for owner in range(1, AT_ONCE + 1)], AT_ONCE)
+    logins = Load(running.client, [log_in(owner) for owner in range(1, AT_ONCE + 1)], AT_ONCE)
     with ThreadPoolExecutor() as beside:
         logging_in = beside.submit(logins, seconds + 2 * _HEAD_START_SECONDS)
         time.sleep(_HEAD_START_SECONDS)

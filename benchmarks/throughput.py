@@ -12,7 +12,8 @@ from processes import Server as Running
 from benchmarks import calls, report
 from benchmarks.contenders import ALL, FLOOR, ORDINARY, SERVICE, Contender
 from benchmarks.databases import Contents, Kind, Server
-from benchmarks.load import CONNECTIONS, Load, Request, Result, ask
+from benchmarks.load import CONNECTIONS, Load, Result
+from benchmarks.requests import Request, ask, log_in
 from benchmarks.rounds import Pace
 
 PACE: Final = Pace(rounds=3, seconds=2)
@@ -74,7 +75,7 @@ def operations() -> Sequence[Operation]:
             of_the_floor=of_the_floor_when_writing,
             times_ordinary=3,
         ),
-        Operation(name="login", requests=[calls.log_in(owner) for owner in _READERS], asks_database=False),
+        Operation(name="login", requests=[log_in(owner) for owner in _READERS], asks_database=False),
         Operation(name="/health", requests=[calls.HEALTH], asks_database=False),
     )
 
