@@ -19,7 +19,8 @@ from tradingagents_adapters.sql.accounts import SqlAccountStore
 from tradingagents_adapters.sql.database import Database
 from tradingagents_adapters.sql.strategies import SqlStrategyStore
 from tradingagents_conformance import OpenAccountStore, OpenStrategyStore
-from tradingagents_core.ports import AccountStore, StrategyStore
+from tradingagents_core.domain.accounts import User
+from tradingagents_core.ports import AccountStore, AccountView, AccountWork, StrategyStore
 from tradingagents_core.use_cases import AccountCallers, RefreshOptions, UseCases
 
 PASSWORD = "SecurePassword123"
@@ -63,6 +64,24 @@ class Stores:
     @classmethod
     def over(cls, database: Database) -> Self:
         return cls(SqlStrategyStore(database), SqlAccountStore(database))
+
+
+class CountedStore(AccountStore):
+    """A store that counts its writing blocks."""
+
+    def __init__(self, store: AccountStore) -> None:
+        self._store = store
+        self.writes = 0
+
+    def read(self) -> AbstractAsyncContextManager[AccountView]:
+        return self._store.read()
+
+    def write(self, user_id: int) -> AbstractAsyncContextManager[AccountWork]:
+        self.writes += 1
+        return self._store.write(user_id)
+
+    async def add_user(self, *, email: str, password_hash: str, at: datetime) -> User:
+        return await self._store.add_user(email=email, password_hash=password_hash, at=at)
 
 
 OpenStores = Callable[[], AbstractAsyncContextManager[Stores]]

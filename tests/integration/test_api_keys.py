@@ -3,13 +3,16 @@
 import asyncio
 import logging
 import re
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
 import httpx
 import pytest
-from in_process import PASSWORD, Api, bearer, eventually
+from in_process import PASSWORD, Api, CountedStore, OpenStores, bearer, eventually
 
 from tradingagents_core.domain.api_keys import API_KEY_PATTERN, API_KEYS_MAX
 from tradingagents_core.domain.secrets import hash_of
@@ -224,22 +227,34 @@ async def test_any_other_query_is_refused(api: Api, query: str) -> None:
     assert answer.json()["detail"][0]["loc"] == ["query", query.partition("=")[0]]
 
 
-async def test_the_last_use_is_noted_at_most_once_a_minute(api: Api) -> None:
-    api.clock.stop()
-    headers = bearer((await created(api.ann))["key"])
+async def test_the_last_use_is_noted_at_most_once_a_minute(
+    open_stores: OpenStores, api_over: Callable[..., AbstractAsyncContextManager[Api]]
+) -> None:
+    async with open_stores() as stores:
+        counted = CountedStore(stores.accounts)
+        async with api_over(replace(stores, accounts=counted)) as api:
+            api.clock.stop()
+            headers = bearer((await created(api.ann))["key"])
+            counted.writes = 0
 
-    async def last_use_is(time: str) -> bool:
-        return (await api.ann.get(KEYS)).json()["items"][0]["last_used_at"] == time
+            async def last_use_is(time: str) -> bool:
+                return (await api.ann.get(KEYS)).json()["items"][0]["last_used_at"] == time
 
-    first = written(api.clock.move(seconds=10))
-    await api.stranger.get(STRATEGIES, headers=headers)
-    await eventually(partial(last_use_is, first))
-    api.clock.move(seconds=31)
-    await api.stranger.get(STRATEGIES, headers=headers)
-    # A use that had been noted half a minute ago would not be replaced now.
-    third = written(api.clock.move(seconds=31))
-    await api.stranger.get(STRATEGIES, headers=headers)
-    await eventually(partial(last_use_is, third))
+            async def use(*, after_seconds: int) -> str:
+                time = written(api.clock.move(seconds=after_seconds))
+                await api.stranger.get(STRATEGIES, headers=headers)
+                # The block of a use that is noted would begin now.
+                await asyncio.sleep(0)
+                return time
+
+            await eventually(partial(last_use_is, await use(after_seconds=10)))
+            assert counted.writes == 1
+            await use(after_seconds=27)
+            await use(after_seconds=27)
+            assert counted.writes == 1
+            last = await use(after_seconds=6)
+            assert counted.writes == 2
+            await eventually(partial(last_use_is, last))
 
 
 # Use

@@ -5,15 +5,22 @@ import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from datetime import datetime
 from typing import Any, Final
 
 import httpx
 import pytest
-from in_process import CACHE_SECONDS, PASSWORD, TOKEN_LIFETIME, Api, OpenStores, bearer, core_over, eventually
+from in_process import (
+    CACHE_SECONDS,
+    PASSWORD,
+    TOKEN_LIFETIME,
+    Api,
+    CountedStore,
+    OpenStores,
+    bearer,
+    core_over,
+    eventually,
+)
 
-from tradingagents_core.domain.accounts import User
-from tradingagents_core.ports import AccountStore, AccountView, AccountWork
 from tradingagents_http import create_app
 
 pytestmark = pytest.mark.anyio
@@ -94,24 +101,6 @@ async def test_any_other_query_is_refused(api: Api, query: str) -> None:
 
     assert answer.status_code == 422
     assert answer.json()["detail"][0]["loc"] == ["query", query.partition("=")[0]]
-
-
-class CountedStore(AccountStore):
-    """A store that counts its writing blocks."""
-
-    def __init__(self, store: AccountStore) -> None:
-        self._store = store
-        self.writes = 0
-
-    def read(self) -> AbstractAsyncContextManager[AccountView]:
-        return self._store.read()
-
-    def write(self, user_id: int) -> AbstractAsyncContextManager[AccountWork]:
-        self.writes += 1
-        return self._store.write(user_id)
-
-    async def add_user(self, *, email: str, password_hash: str, at: datetime) -> User:
-        return await self._store.add_user(email=email, password_hash=password_hash, at=at)
 
 
 async def test_the_last_use_is_noted_at_most_once_a_minute(
