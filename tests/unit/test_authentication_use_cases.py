@@ -188,6 +188,25 @@ def test_hashes_that_two_logins_renew_at_once_let_both_in(world, monkeypatch):
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("while_what", ["while_verifying", "while_hashing"])
+def test_a_login_that_renews_the_hash_meanwhile_does_not_make_the_present_password_wrong(world, while_what):
+    async def story() -> None:
+        ann = await world.new_user()
+        world.passwords.strength = 2
+        login = world.do.authentication.login
+        checks = replace(login.checks, queue=RoundRobinLoginQueue(turns=1))
+        log_in = partial(replace(login, checks=checks), email=ann.email, password=PASSWORD, source=SOURCE)
+        setattr(world.passwords, while_what, log_in)
+        await world.do.accounts.change_password(
+            caller=Caller(user_id=ann.id), current_password=PASSWORD, new_password=NEW_PASSWORD, source=SOURCE
+        )
+        assert await login(email=ann.email, password=NEW_PASSWORD, source=SOURCE)
+        with pytest.raises(InvalidCredentials):
+            await login(email=ann.email, password=PASSWORD, source=SOURCE)
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize("change", ["set_password", "deactivate"])
 def test_a_change_between_the_check_of_a_password_and_the_session_is_not_overlooked(world, monkeypatch, change):
     async def story() -> None:
@@ -345,7 +364,11 @@ def test_no_block_of_the_store_is_open_while_a_password_is_hashed_or_verified(wo
         world.passwords.strength = 2
         world.passwords.while_hashing = world.passwords.while_verifying = look
         await world.do.authentication.login(email=ann.email, password=PASSWORD, source=SOURCE)
-        assert open_blocks == [0, 0, 0, 0]
+        world.passwords.while_hashing = world.passwords.while_verifying = look
+        await world.do.accounts.change_password(
+            caller=Caller(user_id=ann.id), current_password=PASSWORD, new_password=NEW_PASSWORD, source=SOURCE
+        )
+        assert open_blocks == [0, 0, 0, 0, 0, 0]
 
     asyncio.run(story())
 

@@ -205,25 +205,34 @@ class ChangePassword:
             user = await view.users.find(caller.user_id)
         if user is None:
             raise UserNotFound(caller.user_id)
+        password_hash = None
+        is_changed = False
+        while not is_changed:
+            checked = await self._check(user, current_password, source)
+            password_hash = password_hash or await self.passwords.hash(password)
+            is_changed = await self._change(caller, checked, password_hash)
+
+    async def _check(self, user: User, current_password: str, source: str) -> User:
         try:
             checked = await self.checks(email=user.email, password=current_password, source=source)
         except InvalidCredentials:
             raise InvalidInput(
                 field="current_password", rule="wrong_password", message="should be your present password"
             ) from None
-        password_hash = await self.passwords.hash(password)
+        return checked.user
+
+    async def _change(self, caller: Caller, checked: User, password_hash: str) -> bool:
+        """Whether the password was changed; False where the hash has changed since the check, as in `Login`."""
         try:
             async with self.store.write(caller.user_id) as work:
                 user = await work.users.get(caller.user_id)
-                if user.password_hash != checked.user.password_hash:
-                    # Another change of the password came first.
-                    raise InvalidInput(
-                        field="current_password", rule="wrong_password", message="should be your present password"
-                    )
+                if user.password_hash != checked.password_hash:
+                    return False
                 await work.users.replace(user.with_password_hash(password_hash, at=self.clock()))
                 await work.sessions.remove_all(but=caller.session_id)
         finally:
             await self.callers.forget(caller.user_id)
+        return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
