@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from tradingagents_cli.messages import say_database
+from tradingagents_core.domain.authentication import Caller
 from tradingagents_core.use_cases import UseCases
 from tradingagents_service.container import Container, running
 from tradingagents_service.schema import database_name
@@ -25,3 +26,13 @@ def call(work: Callable[[UseCases], Awaitable[T]], *, says_database: bool = True
     if says_database:
         say_database(database_name(settings))
     return done
+
+
+async def caller_of(core: UseCases, email: str) -> Caller:
+    """The user with this e-mail, in whose name the command calls use cases.
+
+    Raises:
+        UserNotFound: no user has this e-mail.
+    """
+    user = await core.accounts.find(email=email)
+    return Caller(user_id=user.id)

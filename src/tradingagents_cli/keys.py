@@ -6,11 +6,10 @@ from typing import Annotated, Final
 import typer
 
 from tradingagents_adapters.errors import ConfigurationError
-from tradingagents_cli.core import call
+from tradingagents_cli.core import call, caller_of
 from tradingagents_cli.listing import AsJson, all_pages, print_json, print_table
 from tradingagents_cli.messages import Email, shown_time
 from tradingagents_core.domain.api_keys import ApiKey, ApiKeyContent, NewApiKey
-from tradingagents_core.domain.authentication import Caller
 from tradingagents_core.domain.scopes import ALL_SCOPES
 from tradingagents_core.errors import InvalidInput
 from tradingagents_core.use_cases import UseCases
@@ -97,13 +96,11 @@ def revoke_key(
 
 
 async def _create(core: UseCases, email: str, content: ApiKeyContent) -> NewApiKey:
-    user = await core.accounts.find(email=email)
-    return await core.api_keys.create(caller=Caller(user_id=user.id), content=content)
+    return await core.api_keys.create(caller=await caller_of(core, email), content=content)
 
 
 async def _list(core: UseCases, email: str) -> list[ApiKey]:
-    user = await core.accounts.find(email=email)
-    caller = Caller(user_id=user.id)
+    caller = await caller_of(core, email)
     return await all_pages(lambda skip, limit: core.api_keys.list(caller=caller, skip=skip, limit=limit))
 
 

@@ -2,10 +2,9 @@
 
 import typer
 
-from tradingagents_cli.core import call
+from tradingagents_cli.core import call, caller_of
 from tradingagents_cli.listing import AsJson, all_pages, print_json, print_table
 from tradingagents_cli.messages import Email, counted, shown_time
-from tradingagents_core.domain.authentication import Caller
 from tradingagents_core.domain.sessions import Session
 from tradingagents_core.use_cases import UseCases
 
@@ -48,6 +47,5 @@ def end_sessions(email: Email) -> None:
 
 
 async def _list(core: UseCases, email: str) -> list[Session]:
-    user = await core.accounts.find(email=email)
-    caller = Caller(user_id=user.id)
+    caller = await caller_of(core, email)
     return await all_pages(lambda skip, limit: core.sessions.list(caller=caller, skip=skip, limit=limit))

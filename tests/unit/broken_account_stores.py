@@ -237,15 +237,8 @@ class KeysOfUser(ApiKeyRepository):
         return sum(api_key.is_live(now=now) for api_key in self.account.api_keys.values())
 
     async def add(self, content: ApiKeyContent, *, prefix: str, key_hash: str, at: datetime) -> ApiKey:
-        api_key = ApiKey(
-            id=self.new_id(),
-            user_id=self.account.user.id,
-            name=content.name,
-            scopes=content.scopes,
-            expires_at=content.expires_at,
-            prefix=prefix,
-            key_hash=key_hash,
-            created_at=at,
+        api_key = ApiKey.created(
+            content, id=self.new_id(), user_id=self.account.user.id, prefix=prefix, key_hash=key_hash, at=at
         )
         self.account.api_keys[api_key.id] = api_key
         return api_key

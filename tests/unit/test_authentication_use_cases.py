@@ -7,7 +7,7 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
-from worlds import NEW_PASSWORD, NO_ID, PASSWORD, SOURCE
+from worlds import NEW_PASSWORD, NO_ID, PASSWORD, SOURCE, Event, World
 
 from tradingagents_adapters.login_queue import RoundRobinLoginQueue
 from tradingagents_adapters.memory import MemoryLoginFailures
@@ -150,15 +150,19 @@ def test_an_account_that_was_switched_off_meanwhile_is_refused_and_stays_off(wor
     asyncio.run(story())
 
 
+def login_of_another_process(world: World) -> Event:
+    """A login that does not wait for the turn of a login in this process."""
+    login = world.do.authentication.login
+    checks = replace(login.checks, queue=RoundRobinLoginQueue(turns=1))
+    return partial(replace(login, checks=checks), email="ann@example.com", password=PASSWORD, source=SOURCE)
+
+
 @pytest.mark.parametrize("while_what", ["while_verifying", "while_hashing"])
 def test_a_hash_that_another_login_has_renewed_meanwhile_lets_its_user_in(world, while_what):
     async def story() -> None:
         ann = await world.new_user()
         world.passwords.strength = 2
-        login = world.do.authentication.login
-        checks = replace(login.checks, queue=RoundRobinLoginQueue(turns=1))
-        log_in = partial(replace(login, checks=checks), email=ann.email, password=PASSWORD, source=SOURCE)
-        setattr(world.passwords, while_what, log_in)
+        setattr(world.passwords, while_what, login_of_another_process(world))
         assert await world.do.authentication.login(email=ann.email, password=PASSWORD, source=SOURCE)
         assert not world.passwords.needs_rehash((await world.user()).password_hash)
 
@@ -170,14 +174,12 @@ def test_hashes_that_two_logins_renew_at_once_let_both_in(world, monkeypatch):
         ann = await world.new_user()
         world.passwords.strength = 2
         login = world.do.authentication.login
-        checks = replace(login.checks, queue=RoundRobinLoginQueue(turns=1))
-        other = partial(replace(login, checks=checks), email=ann.email, password=PASSWORD, source=SOURCE)
 
         # The other login ends between the check of this login and its session.
         @asynccontextmanager
         async def write_after_the_other(user_id: int) -> AsyncIterator[AccountWork]:
             monkeypatch.undo()
-            assert await other()
+            assert await login_of_another_process(world)()
             async with world.accounts.write(user_id) as work:
                 yield work
 
@@ -194,9 +196,7 @@ def test_a_login_that_renews_the_hash_meanwhile_does_not_make_the_present_passwo
         ann = await world.new_user()
         world.passwords.strength = 2
         login = world.do.authentication.login
-        checks = replace(login.checks, queue=RoundRobinLoginQueue(turns=1))
-        log_in = partial(replace(login, checks=checks), email=ann.email, password=PASSWORD, source=SOURCE)
-        setattr(world.passwords, while_what, log_in)
+        setattr(world.passwords, while_what, login_of_another_process(world))
         await world.do.accounts.change_password(
             caller=Caller(user_id=ann.id), current_password=PASSWORD, new_password=NEW_PASSWORD, source=SOURCE
         )

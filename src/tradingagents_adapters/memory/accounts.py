@@ -301,15 +301,8 @@ class _ApiKeyRepository(ApiKeyRepository):
 
     async def add(self, content: ApiKeyContent, *, prefix: str, key_hash: str, at: datetime) -> ApiKey:
         api_keys = self._block.account.api_keys
-        api_key = ApiKey(
-            id=next(self._ids),
-            user_id=self._user_id,
-            name=content.name,
-            scopes=content.scopes,
-            expires_at=content.expires_at,
-            prefix=prefix,
-            key_hash=key_hash,
-            created_at=at,
+        api_key = ApiKey.created(
+            content, id=next(self._ids), user_id=self._user_id, prefix=prefix, key_hash=key_hash, at=at
         )
         api_keys[api_key.id] = api_key
         return api_key

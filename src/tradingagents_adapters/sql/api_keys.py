@@ -94,16 +94,7 @@ class SqlApiKeyRepository(ApiKeyRepository):
 
     async def add(self, content: ApiKeyContent, *, prefix: str, key_hash: str, at: datetime) -> ApiKey:
         # The database chooses the id. All else is checked before the key is stored.
-        api_key = ApiKey(
-            id=1,
-            user_id=self._user_id,
-            name=content.name,
-            scopes=content.scopes,
-            expires_at=content.expires_at,
-            prefix=prefix,
-            key_hash=key_hash,
-            created_at=at,
-        )
+        api_key = ApiKey.created(content, id=1, user_id=self._user_id, prefix=prefix, key_hash=key_hash, at=at)
         rows = await self._fetch(_ADD, user_id=self._user_id, **_state(api_key))
         return replace(api_key, id=rows[0]["id"])
 

@@ -85,6 +85,33 @@ class ApiKey(ApiKeyContent):
         if self.last_used_at is not None:
             put(self, "last_used_at", utc_time("last_used_at", self.last_used_at))
 
+    @classmethod
+    def created(
+        cls,
+        content: ApiKeyContent,
+        *,
+        id: int,  # noqa: A002
+        user_id: int,
+        prefix: str,
+        key_hash: str,
+        at: datetime,
+    ) -> Self:
+        """A new key with this content, created `at` and never used.
+
+        Raises:
+            InvalidInput: a value breaks a rule of `ApiKey`.
+        """
+        return cls(
+            id=id,
+            user_id=user_id,
+            name=content.name,
+            scopes=content.scopes,
+            expires_at=content.expires_at,
+            prefix=prefix,
+            key_hash=key_hash,
+            created_at=at,
+        )
+
     def is_live(self, *, now: datetime) -> bool:
         """Whether the key has not expired."""
         return self.expires_at is None or now < self.expires_at
