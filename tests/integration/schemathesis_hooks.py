@@ -20,6 +20,16 @@ FORMS: Final = {
 }
 
 
+FRAMING: Final = ("content-length", "transfer-encoding")
+
+
+@schemathesis.hook
+def map_headers(context: schemathesis.HookContext, headers: Any) -> Any:
+    """The headers without a length of the body: with another length than the body's, the next request on the
+    connection would be read as the rest of the body."""
+    return headers and {name: value for name, value in headers.items() if name.lower() not in FRAMING}
+
+
 @schemathesis.hook
 def map_body(context: schemathesis.HookContext, body: Any) -> Any:
     """The body with all integers limited to 64 bits, with unknown fields of a form as texts, with no expiry in the

@@ -22,6 +22,7 @@ from tradingagents_adapters.sql import open_checked_database
 from tradingagents_adapters.sql.options import DatabaseOptions
 from tradingagents_adapters.sql.revision import REVISION
 from tradingagents_core.domain.parameters import Parameters
+from tradingagents_core.domain.secrets import hash_of
 from tradingagents_core.domain.strategies import StrategyContent
 
 COUNTS: Final = "SELECT id, strategy_count, active_strategy_count FROM tradingagents_owners ORDER BY id"
@@ -29,6 +30,8 @@ RIGHT_COUNTS: Final = ["1|3|2", "2|1|0"]
 TIME: Final = "2024-01-15 00:00:00.000000"
 ACCOUNT: Final = "id, email, password_hash, is_active, created_at, updated_at"
 CONTENT: Final = "owner_id, name, parameters, is_active, created_at, updated_at"
+LATER: Final = "2124-01-15 00:00:00.000000"
+HASH: Final = hash_of("a secret")
 FILLED: Final = (
     f"INSERT INTO tradingagents_users ({ACCOUNT}) VALUES "
     + ", ".join(f"({owner}, '{owner}@example.com', 'hash', true, '{TIME}', '{TIME}')" for owner in (1, 2, 3)),
@@ -38,7 +41,14 @@ FILLED: Final = (
         for owner, name, active in ((1, "a", "true"), (1, "b", "true"), (1, "c", "false"), (2, "a", "false"))
     ),
     "INSERT INTO tradingagents_owners (id, strategy_count, active_strategy_count) VALUES (1, 3, 2), (2, 1, 0)",
+    "INSERT INTO tradingagents_sessions (user_id, created_at, last_used_at, expires_at)"
+    f" VALUES (1, '{TIME}', '{TIME}', '{LATER}')",
+    "INSERT INTO tradingagents_refresh_tokens (token_hash, user_id, session_id, expires_at)"
+    f" VALUES ('{HASH}', 1, 1, '{LATER}')",
+    "INSERT INTO tradingagents_api_keys (user_id, name, scopes, prefix, key_hash, created_at)"
+    f" VALUES (1, 'bot', 'strategies:read', 'ta_', '{HASH}', '{TIME}')",
 )
+TABLES: Final = ("users", "owners", "strategies", "sessions", "refresh_tokens", "api_keys")
 IDS_OF_USERS: Final = "SELECT setval('tradingagents_users_id_seq', 3)"
 """The sequence of ids, as the service's own inserts would have left it."""
 
@@ -74,7 +84,7 @@ FORMS: Final = {
     "data only, without triggers": Form([("--data-only", "--disable-triggers", *OWN_TABLES)], into_migrated=True),
     "data only, custom": Form([("--data-only", "--format=custom", *OWN_TABLES)], into_migrated=True),
     "data only, a table at a time": Form(
-        [("--data-only", f"--table=tradingagents_{table}") for table in ("users", "owners", "strategies")],
+        [("--data-only", f"--table=tradingagents_{table}") for table in TABLES],
         into_migrated=True,
     ),
 }
@@ -106,8 +116,22 @@ def restore(dump: Path, target: Database, options: Sequence[str], *, stops_at_er
         program("pg_restore", "--exit-on-error", *options, f"--dbname={target.dsn}", str(dump))
 
 
-async def used(settings: DatabaseOptions) -> tuple[list[str], int, int]:
-    """Store a strategy and an account. Returns the owner's strategies, their number, and the account's id."""
+@dataclass(frozen=True)
+class Found:
+    """What the service finds in a restored database."""
+
+    strategies: Sequence[str]
+    total: int
+    user_of_the_session: int | None
+    user_of_the_api_key: int | None
+    new_user: int
+
+
+EVERYTHING: Final = Found(["a", "b", "c", "new"], total=4, user_of_the_session=1, user_of_the_api_key=1, new_user=4)
+
+
+async def used(settings: DatabaseOptions) -> Found:
+    """Store a strategy and an account, and look for what was restored."""
     at = datetime(2024, 1, 16, tzinfo=UTC)
     content = StrategyContent(name="new", description=None, parameters=Parameters.from_store("{}"), is_active=True)
     async with open_checked_database(settings, migrates=settings.is_sqlite) as database:
@@ -118,7 +142,16 @@ async def used(settings: DatabaseOptions) -> tuple[list[str], int, int]:
         user = await stores.accounts.add_user(email="new@example.com", password_hash="hash", at=at)
         async with stores.strategies.read() as view:
             page = await view.strategies.list(owner_id=1, skip=0, limit=10, active_only=False)
-    return [strategy.name for strategy in page.items], page.total, user.id
+        async with stores.accounts.read() as accounts:
+            session = await accounts.sessions.find_by_refresh_token(HASH)
+            of_the_api_key = await accounts.api_keys.find_by_hash(HASH)
+    return Found(
+        [strategy.name for strategy in page.items],
+        total=page.total,
+        user_of_the_session=session and session.user_id,
+        user_of_the_api_key=of_the_api_key and of_the_api_key[0].id,
+        new_user=user.id,
+    )
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
@@ -129,15 +162,11 @@ def test_a_restored_dump_is_what_was_dumped_and_the_service_works_on_it(
     with databases.fresh(migrated if form.into_migrated else None) as restored:
         for each in dumps:
             restore(each, restored, form.restore)
-        for table in ("users", "owners", "strategies"):
-            everything = f"SELECT * FROM tradingagents_{table} ORDER BY id"
+        for table in TABLES:
+            everything = f"SELECT * FROM tradingagents_{table} ORDER BY 1"
             assert restored.sql(everything) == filled.sql(everything)
         assert restored.sql(COUNTS) == RIGHT_COUNTS
-        assert asyncio.run(used(DatabaseOptions(url=read_database_url(restored.setting)))) == (
-            ["a", "b", "c", "new"],
-            4,
-            4,
-        )
+        assert asyncio.run(used(DatabaseOptions(url=read_database_url(restored.setting)))) == EVERYTHING
         assert restored.sql(COUNTS) == ["1|4|3", "2|1|0"]
 
 
@@ -148,11 +177,7 @@ def test_data_restored_with_the_tables_of_the_migrations_is_complete_though_psql
     with databases.fresh(migrated) as restored:
         restore(data, restored, (), stops_at_errors=False)
         assert restored.sql(COUNTS) == RIGHT_COUNTS
-        assert asyncio.run(used(DatabaseOptions(url=read_database_url(restored.setting)))) == (
-            ["a", "b", "c", "new"],
-            4,
-            4,
-        )
+        assert asyncio.run(used(DatabaseOptions(url=read_database_url(restored.setting)))) == EVERYTHING
 
 
 def test_the_data_of_an_older_schema_beside_the_revision_of_the_newest_is_refused_with_what_mends_it(
@@ -165,11 +190,7 @@ def test_the_data_of_an_older_schema_beside_the_revision_of_the_newest_is_refuse
         with pytest.raises(ConfigurationError, match=f"0004 and {REVISION}.*: run DELETE FROM ") as refused:
             asyncio.run(used(DatabaseOptions(url=read_database_url(restored.setting))))
         restored.sql(str(refused.value).rpartition(": run ")[2])
-        assert asyncio.run(used(DatabaseOptions(url=read_database_url(restored.setting)))) == (
-            ["a", "b", "c", "new"],
-            4,
-            4,
-        )
+        assert asyncio.run(used(DatabaseOptions(url=read_database_url(restored.setting)))) == EVERYTHING
 
 
 def test_strategies_that_are_restored_without_their_owners_are_counted_by_the_documented_statement(
@@ -205,7 +226,7 @@ def test_a_dump_of_a_sqlite_file_is_restored_with_the_right_counts(
     restored = tmp_path / "restored.db"
     if what == "data only":
         shutil.copy(migrated_sqlite, restored)
-        own = tuple(f'INSERT INTO "tradingagents_{table}"' for table in ("users", "owners", "strategies"))
+        own = tuple(f'INSERT INTO "tradingagents_{table}"' for table in TABLES)
         dumped = [statement for statement in dumped if statement.startswith(own)]
     with closing(sqlite3.connect(restored)) as target:
         target.executescript("\n".join(dumped))
@@ -213,4 +234,4 @@ def test_a_dump_of_a_sqlite_file_is_restored_with_the_right_counts(
         counts = ["|".join(map(str, row)) for row in target.execute(COUNTS)]
     assert counts == RIGHT_COUNTS
     settings = DatabaseOptions(url=read_database_url(f"sqlite:///{restored}"))
-    assert asyncio.run(used(settings)) == (["a", "b", "c", "new"], 4, 4)
+    assert asyncio.run(used(settings)) == EVERYTHING

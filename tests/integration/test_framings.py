@@ -10,6 +10,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -100,21 +101,32 @@ class Writer:
         return f"{wire}0\r\n{self._authorization}{trailers}\r\n"
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The files of a database with an account, and the token of the account's session."""
+
+    files: Sequence[Path]
+    token: str
+
+
 @pytest.fixture(scope="module")
-def machine_with_account(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+def account(tmp_path_factory: pytest.TempPathFactory) -> Account:
     machine = Machine(tmp_path_factory.mktemp("account"), {"JWT_SECRET_KEY": KEY})
     created = machine.run("tradingagents", "users", "create", EMAIL, "--password-stdin", typed=f"{PASSWORD}\n")
     assert created.returncode == 0, created.stderr
-    return machine
+    with machine.serving(*SERVE) as server:
+        token = server.token(EMAIL, PASSWORD)
+    return Account(list(machine.folder.glob("tradingagents.db*")), token)
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory, machine_with_account: Machine) -> Iterator[dict[str, Server]]:
+def servers(tmp_path_factory: pytest.TempPathFactory, account: Account) -> Iterator[dict[str, Server]]:
     with ExitStack() as stack:
         running = {}
         for name, command in SERVERS.items():
             folder = tmp_path_factory.mktemp(name)
-            shutil.copy(machine_with_account.folder / "tradingagents.db", folder)
+            for file in account.files:
+                shutil.copy(file, folder)
             running[name] = stack.enter_context(Machine(folder, {"JWT_SECRET_KEY": KEY}).serving(*command))
         yield running
 
@@ -141,10 +153,10 @@ def names(server: Server, token: str) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def streams(servers: dict[str, Server]) -> list[list[Sent]]:
+def streams(servers: dict[str, Server], account: Account) -> list[list[Sent]]:
     """The streams that were sent to every server, one connection after another."""
-    # One token for all servers: they have the same key and the same account.
-    writer = Writer(SEED, servers["h11"].token(EMAIL, PASSWORD))
+    # One token for all servers: they have the same key, and copies of one database.
+    writer = Writer(SEED, account.token)
     streams = [writer.stream() for _ in range(STREAMS)]
     for stream in streams:
         pieces = writer.cut(b"".join(each.wire(offering=True) for each in stream))
@@ -154,9 +166,9 @@ def streams(servers: dict[str, Server]) -> list[list[Sent]]:
 
 
 @pytest.fixture(scope="module")
-def stored(servers: dict[str, Server], streams: list[list[Sent]]) -> dict[str, set[str]]:
+def stored(servers: dict[str, Server], streams: list[list[Sent]], account: Account) -> dict[str, set[str]]:
     """The names of the strategies that each server stored."""
-    return {name: names(server, server.token(EMAIL, PASSWORD)) for name, server in servers.items()}
+    return {name: names(server, account.token) for name, server in servers.items()}
 
 
 def test_h11_executes_what_was_meant_and_nothing_else(streams: list[list[Sent]], stored: dict[str, set[str]]) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import asyncpg
 import httpx
 import pytest
-from in_process import PASSWORD, Api, OpenStores, Stores, accounts_of, strategies_of
+from in_process import CACHE_SECONDS, PASSWORD, Api, OpenStores, Stores, accounts_of, strategies_of
 from postgresql import Database, PostgresqlServer, eventually, in_use, statements, taken
 from processes import CHECKOUT, Machine
 from sqlalchemy import select, text
@@ -293,6 +293,8 @@ async def test_a_write_is_one_transaction_that_takes_the_owners_row_first(listen
     database, listening = listened_to
     async with opened(database) as (stores, _), api_over(stores) as api:
         answer = await api.ann.post(STRATEGIES, json={"name": "a"})
+        api.clock.stop()
+        api.clock.move(seconds=CACHE_SECONDS + 1)
         with listening() as heard:
             changed = await api.ann.put(answer.headers["Location"], json={"name": "b"})
     assert changed.status_code == 200

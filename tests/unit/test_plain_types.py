@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tradingagents_core.domain.accounts import User, new_password, normalize_email, normalize_password
+from tradingagents_core.domain.accounts import User, normalize_email, normalize_new_password, normalize_password
+from tradingagents_core.domain.api_keys import ApiKey
 from tradingagents_core.domain.authentication import Caller, IssuedToken, TokenClaims
 from tradingagents_core.domain.login_throttle import FailureCount, LoginAttempt
 from tradingagents_core.domain.parameters import INTEGER_MAX, Parameters
+from tradingagents_core.domain.secrets import hash_of
+from tradingagents_core.domain.sessions import RefreshToken, Session
 from tradingagents_core.domain.strategies import Strategy, StrategyContent
 from tradingagents_core.errors import InvalidInput
 
@@ -21,7 +24,20 @@ STRATEGY = Strategy(id=7, owner_id=3, name="Crossover", created_at=NOON, updated
 USER = User(id=3, email="ann@example.com", password_hash="hash", created_at=NOON, updated_at=NOON)
 CALLER = Caller(user_id=3, expires_at=NOON)
 TOKEN = IssuedToken(access_token="token", lifetime=timedelta(minutes=1))
-CLAIMS = TokenClaims(token_id="id", user_id=3, issued_at=NOON, expires_at=NOON)
+CLAIMS = TokenClaims(token_id="id", user_id=3, session_id=5, issued_at=NOON, expires_at=NOON)
+SESSION = Session(id=5, user_id=3, created_at=NOON, last_used_at=NOON, expires_at=NOON)
+REFRESH_TOKEN = RefreshToken(token_hash=hash_of("tr_"), session_id=5, expires_at=NOON, used_at=NOON)
+API_KEY = ApiKey(
+    id=9,
+    user_id=3,
+    name="bot",
+    scopes=("strategies:read",),
+    expires_at=NOON,
+    prefix="ta_12345678",
+    key_hash=hash_of("ta_"),
+    created_at=NOON,
+    last_used_at=NOON,
+)
 COUNT = FailureCount(1, NOON)
 
 
@@ -55,8 +71,22 @@ TEXTS = [
     (USER, "password_hash"),
     (TOKEN, "access_token"),
     (CLAIMS, "token_id"),
+    (API_KEY, "name"),
+    (API_KEY, "prefix"),
 ]
-IDS = [(STRATEGY, "id"), (STRATEGY, "owner_id"), (USER, "id"), (CALLER, "user_id"), (CLAIMS, "user_id")]
+IDS = [
+    (STRATEGY, "id"),
+    (STRATEGY, "owner_id"),
+    (USER, "id"),
+    (CALLER, "user_id"),
+    (CLAIMS, "user_id"),
+    (CLAIMS, "session_id"),
+    (SESSION, "id"),
+    (SESSION, "user_id"),
+    (REFRESH_TOKEN, "session_id"),
+    (API_KEY, "id"),
+    (API_KEY, "user_id"),
+]
 INTEGERS = [*IDS, (COUNT, "count")]
 BOOLEANS = [(StrategyContent(name="a"), "is_active"), (STRATEGY, "is_active"), (USER, "is_active")]
 TIMES = [
@@ -67,6 +97,14 @@ TIMES = [
     (CALLER, "expires_at"),
     (CLAIMS, "issued_at"),
     (CLAIMS, "expires_at"),
+    (SESSION, "created_at"),
+    (SESSION, "last_used_at"),
+    (SESSION, "expires_at"),
+    (REFRESH_TOKEN, "expires_at"),
+    (REFRESH_TOKEN, "used_at"),
+    (API_KEY, "created_at"),
+    (API_KEY, "expires_at"),
+    (API_KEY, "last_used_at"),
     (COUNT, "last_at"),
 ]
 
@@ -181,7 +219,7 @@ def test_a_source_that_is_not_text_is_refused(source):
 
 @pytest.mark.parametrize("password", [5, None, b"SecurePassword123"])
 def test_a_password_that_is_not_text_is_refused(password):
-    assert fault(new_password, password) == ("password", "string_type")
+    assert fault(normalize_new_password, password) == ("password", "string_type")
     assert fault(normalize_password, password) == ("password", "string_type")
 
 

@@ -12,8 +12,8 @@ from tradingagents_core.domain.accounts import (
     PASSWORD_MIN_LENGTH,
     User,
     is_email,
-    new_password,
     normalize_email,
+    normalize_new_password,
     normalize_password,
 )
 from tradingagents_core.errors import InvalidInput
@@ -42,7 +42,7 @@ times = st.datetimes(timezones=st.just(UTC))
 
 def rule_broken_by_password(text: str) -> str:
     with pytest.raises(InvalidInput) as refusal:
-        new_password(text)
+        normalize_new_password(text)
     assert refusal.value.field == "password"
     return refusal.value.rule
 
@@ -139,7 +139,7 @@ def test_times_of_a_user_never_move_back_whatever_the_clock_says(change, at):
 @example(" leading and trailing ")
 @example("line\nbreaks\x00too")
 def test_a_password_is_changed_in_nothing_but_its_normal_form(text):
-    assert new_password(text) == unicodedata.normalize("NFC", text)
+    assert normalize_new_password(text) == unicodedata.normalize("NFC", text)
 
 
 @given(passwords)
@@ -156,33 +156,33 @@ def test_passwords_that_merely_look_alike_stay_different(one, other):
 @given(passwords, passwords)
 def test_the_last_character_of_a_password_counts(text, other):
     assume(normalize_password(text)[-1] != normalize_password(other)[-1])
-    assert new_password(text)[-1] != new_password(other)[-1]
+    assert normalize_new_password(text)[-1] != normalize_new_password(other)[-1]
 
 
 @pytest.mark.parametrize("text", ["", "x" * 7, "🙂" * 7])
 def test_a_password_has_at_least_8_characters(text):
     assert PASSWORD_MIN_LENGTH == 8
     assert rule_broken_by_password(text) == "string_too_short"
-    assert new_password(text + "x" * (8 - len(text))) == text + "x" * (8 - len(text))
+    assert normalize_new_password(text + "x" * (8 - len(text))) == text + "x" * (8 - len(text))
 
 
 def test_the_characters_of_a_password_are_counted_in_its_normal_form():
     assert rule_broken_by_password("e\u0301" * 7) == "string_too_short"
-    assert new_password("e\u0301" * 8) == "é" * 8
+    assert normalize_new_password("e\u0301" * 8) == "é" * 8
 
 
 @pytest.mark.parametrize(("character", "size"), [("x", 1), ("é", 2), ("€", 3), ("🙂", 4)])
 def test_a_password_has_at_most_1024_bytes(character, size):
     assert PASSWORD_MAX_BYTES == 1024
     longest = character * (1024 // size) + "x" * (1024 % size)
-    assert new_password(longest) == longest
+    assert normalize_new_password(longest) == longest
     assert rule_broken_by_password(longest + "x") in ("string_too_long", "too_large")
 
 
 def test_the_bytes_of_a_password_are_counted_in_its_normal_form():
     shrinks, grows = "e\u0301", "\u0958"
     assert len((shrinks * 512).encode()) > 1024
-    assert new_password(shrinks * 512) == "é" * 512
+    assert normalize_new_password(shrinks * 512) == "é" * 512
     assert len((grows * 341).encode()) <= 1024
     assert rule_broken_by_password(grows * 341) == "too_large"
 
@@ -196,18 +196,18 @@ def test_a_password_may_be_typed_in_any_form_however_much_longer_that_is() -> No
     longest = "각" * (PASSWORD_MAX_BYTES // 3)
     typed = unicodedata.normalize("NFD", longest)
     assert len(typed.encode()) > 2.9 * PASSWORD_MAX_BYTES
-    assert normalize_password(typed) == new_password(typed) == longest
+    assert normalize_password(typed) == normalize_new_password(typed) == longest
 
 
 def test_a_text_too_long_for_any_password_is_not_normalized() -> None:
     text = "e\u0301" * (2 * PASSWORD_MAX_BYTES)
     assert normalize_password(text) == text
     with pytest.raises(InvalidInput):
-        new_password(text)
+        normalize_new_password(text)
 
 
 def test_a_password_that_shrinks_most_may_be_typed_in_its_longest_form() -> None:
     typed = "\u1fbe\u0308\u0301" * (PASSWORD_MAX_BYTES // 2)
     assert len(typed.encode()) == 3.5 * PASSWORD_MAX_BYTES
     assert len(normalize_password(typed).encode()) == PASSWORD_MAX_BYTES
-    assert new_password(typed) == normalize_password(typed)
+    assert normalize_new_password(typed) == normalize_password(typed)
