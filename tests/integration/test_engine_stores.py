@@ -100,14 +100,6 @@ class TestStrategiesOverAnEngineToSqlite(StrategyStoreContract):
         return strategies_over(legacy_sqlite)
 
 
-class TestStrategiesOverAnEngineToSqliteWithEvents(StrategyStoreContract):
-    one_writer_at_a_time = True
-
-    @pytest.fixture
-    def open_store(self, sqlite_by_events: FreshEngine) -> OpenStrategyStore:
-        return strategies_over(sqlite_by_events)
-
-
 class TestStrategiesInTransactionsOfAHostOnPostgresql(StrategyStoreContract):
     @pytest.fixture
     def open_store(self, postgresql: FreshEngine) -> OpenStrategyStore:

@@ -25,7 +25,7 @@ OTHER: Final = "other@example.com"
 PASSWORD: Final = "SecurePassword123"
 
 PHASES: Final = ("examples", "coverage", "fuzzing", "stateful")
-TEST_CASES_OF_AN_OPERATION: Final = 250
+TEST_CASES_OF_AN_OPERATION: Final = 120
 LONGEST_RUN_SECONDS: Final = 240
 
 CONFIGURATION: Final = f"""

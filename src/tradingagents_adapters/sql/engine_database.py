@@ -3,12 +3,11 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import URL
 from sqlalchemy.engine import Transaction
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tradingagents_adapters.errors import ConfigurationError
 from tradingagents_adapters.sql.connection import Connection
@@ -21,6 +20,10 @@ from tradingagents_adapters.sql.schema_check import SchemaCheck
 from tradingagents_adapters.sql.strategies import StrategyWriteBlock
 from tradingagents_core.errors import NestedBlock
 from tradingagents_core.ports import Blocks, StrategyWork
+
+if TYPE_CHECKING:
+    # Only for types: this module imports the ORM, which costs the start of every process time and memory.
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 
 class EngineDatabase(Database):
@@ -36,7 +39,7 @@ class EngineDatabase(Database):
         StoreUnavailable: on entering: the database is unavailable or busy.
     """
 
-    def __init__(self, engine: AsyncEngine, *, migrates: bool = False, pgbouncer: bool = False) -> None:
+    def __init__(self, engine: "AsyncEngine", *, migrates: bool = False, pgbouncer: bool = False) -> None:
         driver = EngineDriver(engine, pgbouncer=pgbouncer)
         check = SchemaCheck(
             self.migrate if migrates else None,
@@ -77,7 +80,7 @@ class EngineDatabase(Database):
                 raise
 
     def strategies_within(
-        self, connection: AsyncConnection, owner_id: int
+        self, connection: "AsyncConnection", owner_id: int
     ) -> AbstractAsyncContextManager[StrategyWork]:
         """A writing block of an owner within the open transaction of a host.
 
@@ -94,7 +97,7 @@ class EngineDatabase(Database):
         """
         return StrategyWriteBlock(self, owner_id, connections=_HostConnections(self, connection))
 
-    def driver_within(self, connection: AsyncConnection) -> HostTransactionDriver:
+    def driver_within(self, connection: "AsyncConnection") -> HostTransactionDriver:
         """The driver of a block within the transaction of this connection.
 
         Raises:
@@ -107,7 +110,7 @@ class EngineDatabase(Database):
             )
         return HostTransactionDriver(connection, self._engine_driver)
 
-    def blocks_within(self, connection: AsyncConnection) -> Blocks:
+    def blocks_within(self, connection: "AsyncConnection") -> Blocks:
         """The writing blocks of this database, for a block within the transaction of this connection."""
         return _BlocksWithin(self._blocks, connection)
 
@@ -115,7 +118,7 @@ class EngineDatabase(Database):
 class _HostConnections:
     """The one connection of a host, for a block within its open transaction."""
 
-    def __init__(self, database: EngineDatabase, connection: AsyncConnection) -> None:
+    def __init__(self, database: EngineDatabase, connection: "AsyncConnection") -> None:
         self.driver: Driver = database.driver_within(connection)
         self.blocks: Blocks = database.blocks_within(connection)
         self.readiness = database.readiness
@@ -155,7 +158,7 @@ class _EngineBlocks(Blocks):
 
 
 class _BlocksWithin(Blocks):
-    def __init__(self, blocks: _EngineBlocks, connection: AsyncConnection) -> None:
+    def __init__(self, blocks: _EngineBlocks, connection: "AsyncConnection") -> None:
         super().__init__()
         self._blocks = blocks
         self._connection = connection
@@ -169,5 +172,5 @@ def _place(url: URL) -> tuple[object, ...]:
     return url.get_backend_name(), url.host, url.port, url.database, url.query.get("host"), url.query.get("port")
 
 
-def _shown(engine: AsyncEngine) -> str:
+def _shown(engine: "AsyncEngine") -> str:
     return engine.url.render_as_string(hide_password=True)

@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import asyncpg
 from sqlalchemy import CursorResult, RowMapping
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import asyncpg as postgresql
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
 from sqlalchemy.pool import SingletonThreadPool, StaticPool
 
 from tradingagents_adapters.errors import ConfigurationError
@@ -19,6 +18,10 @@ from tradingagents_adapters.sql.drivers.sqlite_values import as_column, time_of_
 from tradingagents_adapters.sql.errors import NoOpenTransaction, SessionEnded, driver_error
 from tradingagents_adapters.sql.row_queue import RowQueue, acquire_within
 from tradingagents_core.ports import shielded
+
+if TYPE_CHECKING:
+    # Only for types: this module imports the ORM, which costs the start of every process time and memory.
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
 
 QUEUE_SECONDS: Final = 5
 """How long a writer waits in this process for earlier writers: on PostgreSQL of the same row, on SQLite of the file."""
@@ -45,7 +48,7 @@ class EngineDriver(Driver):
     autocommits_writes = False
     retries = 1
 
-    def __init__(self, engine: AsyncEngine, *, pgbouncer: bool = False) -> None:
+    def __init__(self, engine: "AsyncEngine", *, pgbouncer: bool = False) -> None:
         _check(engine)
         self.name = engine.url.render_as_string(hide_password=True)
         self.role = engine.url.username
@@ -102,7 +105,7 @@ class HostTransactionDriver(Driver):
 
     begin = ()
 
-    def __init__(self, connection: AsyncConnection, driver: EngineDriver) -> None:
+    def __init__(self, connection: "AsyncConnection", driver: EngineDriver) -> None:
         self.name = driver.name
         self.role = driver.role
         self.dialect = driver.dialect
@@ -162,7 +165,7 @@ class _EngineConnection(DriverConnection):
     caller waits until the statement has ended.
     """
 
-    def __init__(self, connection: AsyncConnection, *, is_sqlite: bool) -> None:
+    def __init__(self, connection: "AsyncConnection", *, is_sqlite: bool) -> None:
         self._connection = connection
         self._is_sqlite = is_sqlite
         self._is_unused = True
@@ -217,14 +220,14 @@ class _EngineConnection(DriverConnection):
 class _SqliteWriter(_EngineConnection):
     """A connection in a transaction that has the lock for writing."""
 
-    def __init__(self, connection: AsyncConnection, writing: asyncio.Lock) -> None:
+    def __init__(self, connection: "AsyncConnection", writing: asyncio.Lock) -> None:
         super().__init__(connection, is_sqlite=True)
         self._writing = writing
         self._sqlite: Any = None
         self._begins_itself = False
 
     @classmethod
-    async def begun(cls, connection: AsyncConnection, writing: asyncio.Lock) -> Self:
+    async def begun(cls, connection: "AsyncConnection", writing: asyncio.Lock) -> Self:
         """A connection in a new transaction. The end of the transaction releases `writing`, too."""
         writer = cls(connection, writing)
         try:
@@ -270,7 +273,7 @@ class _SqliteWriter(_EngineConnection):
 class _SavepointConnection(_EngineConnection):
     """The connection of a host, with a savepoint in the place of a transaction."""
 
-    def __init__(self, connection: AsyncConnection, savepoint: AsyncTransaction, *, is_sqlite: bool) -> None:
+    def __init__(self, connection: "AsyncConnection", savepoint: "AsyncTransaction", *, is_sqlite: bool) -> None:
         super().__init__(connection, is_sqlite=is_sqlite)
         self._savepoint = savepoint
         # The host's connection is in use: no statement is the first one.
@@ -301,7 +304,7 @@ class _EngineRow:
         return iter(self._row.values())
 
 
-async def begin_immediate(connection: AsyncConnection) -> bool:
+async def begin_immediate(connection: "AsyncConnection") -> bool:
     """Begin a transaction on SQLite that has the lock for writing.
 
     Returns False where an event of the host or the module sqlite3 had begun a transaction without the lock, in whose
@@ -317,7 +320,7 @@ async def begin_immediate(connection: AsyncConnection) -> bool:
     return not is_begun
 
 
-def _check(engine: AsyncEngine) -> None:
+def _check(engine: "AsyncEngine") -> None:
     driver = f"{engine.dialect.name}+{engine.dialect.driver}"
     if driver not in _SUPPORTED:
         raise ConfigurationError(f"the engine uses {driver}; supported are {' and '.join(_SUPPORTED)}")
@@ -328,7 +331,7 @@ def _check(engine: AsyncEngine) -> None:
         )
 
 
-def _is_in_memory(engine: AsyncEngine) -> bool:
+def _is_in_memory(engine: "AsyncEngine") -> bool:
     if engine.dialect.name != "sqlite":
         return False
     name = engine.url.database
