@@ -213,7 +213,7 @@ def _secret_key(text: str, algorithm: str) -> JwtKey:
             f"is a public key, a certificate or a JSON Web Key, but {algorithm} needs a secret text: use "
             f"{_secret_such_as(algorithm)}"
         ) from None
-    key_id = _base64url(hmac.digest(secret, _KEY_ID_PURPOSE, "sha256")[:_KEY_ID_BYTES])
+    key_id = base64url(hmac.digest(secret, _KEY_ID_PURPOSE, "sha256")[:_KEY_ID_BYTES])
     return JwtKey(algorithm=algorithm, key_id=key_id, public=None, signing=secret, verifying=secret)
 
 
@@ -231,7 +231,7 @@ def _key_pair(text: str, algorithm: str) -> JwtKey:
     verifying = key.public_key() if is_private else key
     members = _jws.get_algorithm_by_name(algorithm).to_jwk(verifying, as_dict=True)
     public = {name: str(members[name]) for name in _PUBLIC_MEMBERS[members["kty"]]}
-    key_id = _base64url(hashlib.sha256(json.dumps(public, separators=(",", ":")).encode()).digest())
+    key_id = base64url(hashlib.sha256(json.dumps(public, separators=(",", ":")).encode()).digest())
     return JwtKey(
         algorithm=algorithm,
         key_id=key_id,
@@ -294,5 +294,6 @@ def _secret_such_as(algorithm: str) -> str:
     return f"{KEY_MIN_BYTES[algorithm]} bytes or more, for example what `tradingagents secret` prints"
 
 
-def _base64url(content: bytes) -> str:
+def base64url(content: bytes) -> str:
+    """Bytes in base64url, without padding (RFC 7515, 2)."""
     return base64.urlsafe_b64encode(content).rstrip(b"=").decode()

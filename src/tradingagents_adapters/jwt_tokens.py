@@ -14,6 +14,7 @@ from tradingagents_adapters.jwt_keys import (
     KEY_MIN_BYTES,
     InvalidKey,
     JwtKey,
+    base64url,
     read_previous_keys,
     read_signing_key,
 )
@@ -119,7 +120,7 @@ class JwtTokenService(TokenService):
 
     def _sign(self, payload: dict[str, Any]) -> str:
         message = f"{self._header}.{_json_segment(payload)}"
-        return f"{message}.{_segment(self._key.sign(message.encode()))}"
+        return f"{message}.{base64url(self._key.sign(message.encode()))}"
 
     def _checked(self, claims: object) -> TokenClaims:
         """The claims, if all are present, have the right types, and have values that this service issues."""
@@ -178,11 +179,7 @@ def _header(algorithm: str, key_id: str | None = None) -> str:
 
 
 def _json_segment(content: Mapping[str, Any]) -> str:
-    return _segment(json.dumps(content, separators=(",", ":")).encode())
-
-
-def _segment(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+    return base64url(json.dumps(content, separators=(",", ":")).encode())
 
 
 def _bytes_of(segment: str) -> bytes:
@@ -192,7 +189,7 @@ def _bytes_of(segment: str) -> bytes:
         ValueError: the segment is not in base64url, or is another spelling of its content (RFC 7515, 2; RFC 4648, 3.5).
     """
     content = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
-    if _segment(content) != segment:
+    if base64url(content) != segment:
         raise ValueError("the segment should be in base64url")
     return content
 
